@@ -1,0 +1,97 @@
+# The project's target functions.
+include(GoogleTest)
+
+# Sets the project's warnings on our own target. Private, so that users of a library choose their own.
+# THAW_WERROR (a preset sets it) turns them into errors.
+option(THAW_WERROR "warnings are errors" OFF)
+function(thaw_set_warnings target)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wconversion -Wno-sign-conversion)
+  if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+    target_compile_options(${target} PRIVATE -Wthread-safety)
+  endif()
+  if(THAW_WERROR)
+    target_compile_options(${target} PRIVATE -Werror)
+  endif()
+endfunction()
+
+# thaw_library(NAME name SRCS a.cc … [DEPS target …])
+#
+# Makes the static library `thaw_<name>` with the alias `thaw::<name>`; headers are included from the
+# repository's root.
+function(thaw_library)
+  cmake_parse_arguments(ARG "" "NAME" "SRCS;DEPS" ${ARGN})
+  add_library(thaw_${ARG_NAME} STATIC ${ARG_SRCS})
+  add_library(thaw::${ARG_NAME} ALIAS thaw_${ARG_NAME})
+  target_include_directories(thaw_${ARG_NAME} PUBLIC "${PROJECT_SOURCE_DIR}")
+  target_link_libraries(thaw_${ARG_NAME} PUBLIC ${ARG_DEPS})
+  thaw_set_warnings(thaw_${ARG_NAME})
+endfunction()
+
+# thaw_executable(NAME file-name SRCS … DEPS …)
+function(thaw_executable)
+  cmake_parse_arguments(ARG "" "NAME" "SRCS;DEPS" ${ARGN})
+  add_executable(${ARG_NAME} ${ARG_SRCS})
+  target_include_directories(${ARG_NAME} PRIVATE "${PROJECT_SOURCE_DIR}")
+  target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS})
+  thaw_set_warnings(${ARG_NAME})
+endfunction()
+
+# thaw_test(NAME name SRCS … DEPS … [LABELS unit|contract|component|host|system …] [TIMEOUT seconds]
+#           [SERIAL] [ENVIRONMENT NAME=VALUE …])
+#
+# A GoogleTest binary `<name>`; each of its cases is one ctest entry, except in SERIAL ones (host and
+# system tests share a Docker Engine and costly fixtures), whose binary is one entry that runs alone.
+function(thaw_test)
+  cmake_parse_arguments(ARG "SERIAL" "NAME;TIMEOUT" "SRCS;DEPS;LABELS;ENVIRONMENT" ${ARGN})
+  if(NOT ARG_LABELS)
+    set(ARG_LABELS unit)
+  endif()
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 60)
+  endif()
+  add_executable(${ARG_NAME} ${ARG_SRCS})
+  target_include_directories(${ARG_NAME} PRIVATE "${PROJECT_SOURCE_DIR}")
+  target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS} GTest::gtest GTest::gmock GTest::gtest_main)
+  thaw_set_warnings(${ARG_NAME})
+  target_compile_options(${ARG_NAME} PRIVATE -Wno-conversion)
+  if(ARG_SERIAL)
+    add_test(NAME ${ARG_NAME} COMMAND ${ARG_NAME})
+    set_tests_properties(${ARG_NAME} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT} RUN_SERIAL TRUE)
+    if(ARG_ENVIRONMENT)
+      set_tests_properties(${ARG_NAME} PROPERTIES ENVIRONMENT "${ARG_ENVIRONMENT}")
+    endif()
+  else()
+    gtest_discover_tests(${ARG_NAME} TEST_PREFIX "${ARG_NAME}/"
+      PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT} DISCOVERY_TIMEOUT 60)
+  endif()
+endfunction()
+
+# thaw_proto(NAME name PROTOS a.proto … [GRPC] [DEPS …])
+#
+# Generates C++ for .proto files of proto/ into the library `thaw_<name>`. Generated code gets no warnings.
+function(thaw_proto)
+  cmake_parse_arguments(ARG "GRPC" "NAME" "PROTOS;DEPS" ${ARGN})
+  set(root "${PROJECT_SOURCE_DIR}/proto")
+  set(out "${PROJECT_BINARY_DIR}/generated")
+  file(MAKE_DIRECTORY "${out}")
+  set(sources)
+  foreach(proto IN LISTS ARG_PROTOS)
+    string(REGEX REPLACE "\\.proto$" "" base "${proto}")
+    set(outputs "${out}/${base}.pb.cc" "${out}/${base}.pb.h")
+    set(command protobuf::protoc "-I${root}" "--cpp_out=${out}")
+    if(ARG_GRPC)
+      list(APPEND outputs "${out}/${base}.grpc.pb.cc" "${out}/${base}.grpc.pb.h")
+      list(APPEND command "--grpc_out=${out}" "--plugin=protoc-gen-grpc=${THAW_GRPC_CPP_PLUGIN}")
+    endif()
+    add_custom_command(OUTPUT ${outputs} COMMAND ${command} "${root}/${proto}"
+      DEPENDS "${root}/${proto}" COMMENT "protoc ${proto}" VERBATIM)
+    list(APPEND sources ${outputs})
+  endforeach()
+  add_library(thaw_${ARG_NAME} STATIC ${sources})
+  add_library(thaw::${ARG_NAME} ALIAS thaw_${ARG_NAME})
+  target_include_directories(thaw_${ARG_NAME} SYSTEM PUBLIC "${out}")
+  target_link_libraries(thaw_${ARG_NAME} PUBLIC protobuf::libprotobuf ${ARG_DEPS})
+  if(ARG_GRPC)
+    target_link_libraries(thaw_${ARG_NAME} PUBLIC gRPC::grpc++)
+  endif()
+endfunction()
