@@ -11,7 +11,7 @@ import java.lang.annotation.Target;
  *
  * <p>The method is public, returns {@code void}, and takes nothing or a {@link RuntimeContext}. Static
  * ones run first, then the function object is made, then instance methods run; in both groups those
- * of a superclass run before those of its subclass. Instance methods are ignored when the function's
+ * of a superclass run before those of its subclass. Instance methods are not allowed when the function's
  * own method is static. An exception makes the call that caused the loading fail.
  */
 @Documented

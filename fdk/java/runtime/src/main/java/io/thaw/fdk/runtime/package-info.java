@@ -1,0 +1,2 @@
+/** Serves one function on its socket: the process's main program. */
+package io.thaw.fdk.runtime;
