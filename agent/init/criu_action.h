@@ -1,0 +1,18 @@
+#ifndef THAW_AGENT_INIT_CRIU_ACTION_H_
+#define THAW_AGENT_INIT_CRIU_ACTION_H_
+
+namespace thaw::init {
+
+// Environment variable that tells the action where the files of the snapshot go.
+inline constexpr char kActionFilesVariable[] = "THAW_SNAPSHOT_FILES";
+// In CRIU's work directory: why the action failed, as FailurePipe::ParseFailure reads it.
+inline constexpr char kActionErrorName[] = "action-error";
+
+// What CRIU runs at its stages (--action-script). After the dump proper, with the function still frozen, it
+// takes the function's files into the snapshot and zeroes the pages that must not be shared by its restores;
+// at every other stage it does nothing. Returns the exit status; CRIU fails the dump when it is not 0.
+int RunCriuAction();
+
+}  // namespace thaw::init
+
+#endif  // THAW_AGENT_INIT_CRIU_ACTION_H_

@@ -1,0 +1,81 @@
+// The orders of docs/design/init-protocol.md: JSON lines to structs, and answers to JSON lines.
+#ifndef THAW_AGENT_INIT_ORDER_H_
+#define THAW_AGENT_INIT_ORDER_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "agent/init/outcome.h"
+
+namespace thaw::init {
+
+inline constexpr size_t kOrderLineLimit = 1024 * 1024;
+
+struct StatusOrder {};
+struct ResumeOrder {};
+struct ResetOrder {};
+
+struct StartOrder {
+  std::vector<std::string> argv;
+  std::vector<std::string> env;  // NAME=VALUE
+  std::string cwd = "/";
+  uid_t uid = 1000;
+  gid_t gid = 1000;
+  std::string instance;
+  std::string meta;
+};
+
+struct DumpOrder {
+  std::string dir;
+  bool leave_running = false;
+  int64_t timeout_ms = 0;
+};
+
+struct RestoreOrder {
+  std::string dir;
+  std::string stdout_pipe;  // pipe:[123] or empty
+  std::string stderr_pipe;
+  std::string resume;  // the marker's name or empty
+  uid_t uid = 1000;
+  gid_t gid = 1000;
+  std::string instance;
+  std::string meta;
+  int64_t timeout_ms = 0;
+};
+
+struct KillOrder {
+  int signal = 0;
+  int64_t grace_ms = 0;
+};
+
+struct Order {
+  uint64_t id = 0;
+  std::variant<StatusOrder, ResumeOrder, ResetOrder, StartOrder, DumpOrder, RestoreOrder, KillOrder> what;
+};
+
+// Reads one line. INVALID_ARGUMENT names the field that is missing or wrong; `order->id` is set even then
+// when the line carries one, so that the answer finds its order.
+Outcome ParseOrder(std::string_view line, Order* order);
+
+// The number of a signal given as "TERM", "SIGTERM" or "15"; 0 when there is none such.
+int SignalNumber(std::string_view name);
+// "SIGTERM"; "SIG<n>" for a number without a name.
+std::string SignalName(int signal);
+
+// True for a name as MakeMarkerName() gives: it can't leave the marker directory.
+bool IsMarkerName(std::string_view name);
+// `resume-` and 128 random bits in hex, so that no two waits of any snapshot share one.
+std::string MakeMarkerName();
+
+// True for an absolute path strictly below /cracdata without `.` or `..` parts.
+bool IsSnapshotDir(std::string_view dir);
+
+}  // namespace thaw::init
+
+#endif  // THAW_AGENT_INIT_ORDER_H_

@@ -1,0 +1,152 @@
+#ifndef THAW_AGENT_INIT_SLOT_H_
+#define THAW_AGENT_INIT_SLOT_H_
+
+#include <sys/types.h>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/init/criu_run.h"
+#include "agent/init/event_loop.h"
+#include "agent/init/function_log.h"
+#include "agent/init/line_server.h"
+#include "agent/init/order.h"
+#include "agent/init/output_capture.h"
+
+namespace thaw::init {
+
+// A slot and the function in it: carries out the orders of docs/design/init-protocol.md.
+//
+// States and their legal changes:
+//
+//   empty ──start──► running ──dump──► dumping ──► running (left running, or the dump failed)
+//     │                 ▲                  └─────► empty   (dumped and ended, or killed)
+//     └──restore──► restoring ──ok──┘
+//   running, dumping, restoring ──kill, reset, the function's own end──► empty
+//
+// Threads: one; everything runs in the EventLoop's callbacks.
+class Slot {
+ public:
+  explicit Slot(EventLoop& loop);
+  ~Slot();
+
+  // Makes the directories, has CRIU probe the kernel once, and opens both sockets. After it the slot takes
+  // orders. Blocks some 50 ms, at most 15 s.
+  Outcome Open();
+
+  // To be called on SIGCHLD: reaps every child that has ended.
+  void OnChildEnded();
+
+  // Ends the function (SIGTERM, then SIGKILL after `grace_ms`) and calls `done`. For the container's stop.
+  void Terminate(int64_t grace_ms, std::function<void()> done);
+
+ private:
+  enum class State { kEmpty, kRunning, kDumping, kRestoring };
+
+  struct Function {
+    pid_t pid = 0;
+    std::string instance;
+    std::string meta;
+    uid_t uid = 0;
+    gid_t gid = 0;
+    uint64_t oom_kills_before = 0;
+    bool dumped = false;  // a dump that was to end it has done so
+    std::unique_ptr<OutputCapture> out;
+    std::unique_ptr<OutputCapture> err;
+  };
+
+  // A dump or restore under way.
+  struct Job {
+    uint64_t peer = 0;
+    uint64_t order_id = 0;
+    CriuRun run;
+    uint64_t timer = 0;
+    bool timed_out = false;
+    bool cancelled = false;
+    bool function_lost = false;  // see CriuRun::Interrupt
+    std::optional<DumpOrder> dump;
+    std::optional<RestoreOrder> restore;
+    // Ends of the restored function's pipes, held until it runs.
+    UniqueFd out_read, out_write, err_read, err_write;
+    // Processes that ended meanwhile: the function may be among them.
+    std::map<pid_t, int> ended;
+  };
+
+  // Everything but init is being killed.
+  struct Ending {
+    bool past_grace = false;
+    bool had_to_kill = false;
+    uint64_t grace_timer = 0;
+    uint64_t poll_timer = 0;
+    double give_up_ms = 0;
+    std::vector<std::function<void(const Outcome&, bool had_to_kill)>> done;
+  };
+
+  using EndedCallback = std::function<void(const Outcome& outcome, bool had_to_kill)>;
+
+  void OnOrder(uint64_t peer, std::string_view line);
+  void OnRequest(uint64_t peer, std::string_view line);
+  void OnRequestClosed(uint64_t peer);
+
+  void DoStatus(uint64_t peer, uint64_t id);
+  void DoStart(uint64_t peer, uint64_t id, const StartOrder& order);
+  void DoDump(uint64_t peer, uint64_t id, const DumpOrder& order);
+  void DoRestore(uint64_t peer, uint64_t id, const RestoreOrder& order);
+  void DoResume(uint64_t peer, uint64_t id);
+  void DoKill(uint64_t peer, uint64_t id, const KillOrder& order);
+  void DoReset(uint64_t peer, uint64_t id);
+
+  // FAILED_PRECONDITION unless the slot is empty and CRIU or the user's program may be run; cleans a slot that
+  // an earlier function has used.
+  Outcome MakeReady();
+  void BeginJob(std::unique_ptr<Job> job, const CriuRun::Options& options, int64_t timeout_ms);
+  void OnJobTimeout();
+  void CancelJob();
+  void FinishJob(int wait_status);
+  void FinishDump(Job& job, const CriuRun::Result& result);
+  void FinishRestore(Job& job, CriuRun::Result result);
+  CriuRun::Options CriuOptions(uid_t uid, gid_t gid) const;
+
+  void EndEverything(int signal, int64_t grace_ms, EndedCallback done);
+  void PollEnding();
+  void OnFirstProcessEnded(int wait_status);
+  void ForgetFunction();
+
+  Outcome MakeMarker(const std::string& name);
+  std::vector<pid_t> FunctionPids() const;
+  void Log(const std::string& message);
+
+  void AnswerOk(uint64_t peer, uint64_t id);
+  void AnswerOk(uint64_t peer, uint64_t id, nlohmann::json fields);
+  void AnswerError(uint64_t peer, uint64_t id, const Outcome& outcome, const std::string& log = "");
+
+  EventLoop& loop_;
+  FunctionLog log_;
+  LineServer orders_;
+  LineServer requests_;
+  std::string criu_;
+  std::string criu_version_;
+  bool can_sys_resource_ = false;
+
+  State state_ = State::kEmpty;
+  // Something has run here since the last cleaning.
+  bool dirty_ = false;
+  std::optional<Function> function_;
+  std::unique_ptr<Job> job_;
+  std::optional<Ending> ending_;
+  std::optional<int> first_process_status_;
+
+  // The resume marker that a function waits for, or "".
+  std::string awaited_marker_;
+  uint64_t requesting_peer_ = 0;
+  double last_request_ms_ = 0;
+};
+
+}  // namespace thaw::init
+
+#endif  // THAW_AGENT_INIT_SLOT_H_
