@@ -1,0 +1,74 @@
+# shellcheck shell=bash
+# The base of all images, debian:trixie-slim: the one that is here, else the registry's, else the same made
+# from Debian's packages. Needs packages.sh.
+
+BASE_IMAGE=debian:trixie-slim
+BASE_PULL_SECONDS=60
+
+base_image_ensure() {
+  if docker image inspect "$BASE_IMAGE" >/dev/null 2>&1; then
+    echo "$BASE_IMAGE is here"
+    return 0
+  fi
+  echo "pulling $BASE_IMAGE"
+  if timeout "$BASE_PULL_SECONDS" docker pull -q "$BASE_IMAGE"; then return 0; fi
+  echo "$BASE_IMAGE can't be pulled: making it with debootstrap"
+  base_image_debootstrap
+}
+
+# The mirror that this machine's own apt uses, if it is a Debian one.
+base_image_mirror() {
+  local mirror
+  mirror=$(sed -nE -e 's/^[[:space:]]*deb(-src)?[[:space:]]+(\[[^]]*\][[:space:]]+)?(https?:[^[:space:]]+\/debian)\/?[[:space:]].*/\3/p' \
+    -e 's/^URIs:[[:space:]]*(https?:[^[:space:]]+\/debian)\/?([[:space:]].*)?$/\1/p' \
+    /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -n 1)
+  printf '%s' "${THAW_DEBIAN_MIRROR:-${mirror:-http://deb.debian.org/debian}}"
+}
+
+base_image_debootstrap() (
+  packages_install "${PACKAGES_DEBOOTSTRAP[@]}"
+  mirror=$(base_image_mirror)
+  root=$(mktemp -d "${TMPDIR:-/var/tmp}/thaw-trixie.XXXXXX")
+  trap 'rm -rf "$root"' EXIT
+  # The root holds device nodes and set-user-id files.
+  timeout 1200 debootstrap --variant=minbase trixie "$root/fs" "$mirror"
+  base_image_slim "$root/fs"
+  base_image_sources "$root/fs" "$mirror"
+  tar -C "$root/fs" --numeric-owner -c . |
+    docker import --change 'CMD ["bash"]' --message "debootstrap trixie from $mirror" - "$BASE_IMAGE"
+)
+
+# What the registry's slim image leaves out as well.
+base_image_slim() {
+  local root=$1
+  rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/cache/apt/*.bin "$root"/var/lib/apt/lists/* \
+    "$root"/usr/share/{doc,man,info,locale,groff,lintian,linda}/* "$root"/var/log/{bootstrap.log,apt/*,dpkg.log,alternatives.log}
+  cat >"$root/etc/dpkg/dpkg.cfg.d/docker" <<'CFG'
+path-exclude /usr/share/doc/*
+path-include /usr/share/doc/*/copyright
+path-exclude /usr/share/man/*
+path-exclude /usr/share/info/*
+path-exclude /usr/share/locale/*
+path-exclude /usr/share/lintian/*
+force-unsafe-io
+CFG
+  cat >"$root/etc/apt/apt.conf.d/docker" <<'CFG'
+APT::Install-Recommends "false";
+Acquire::Languages "none";
+Acquire::GzipIndexes "true";
+CFG
+  printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
+  chmod 755 "$root/usr/sbin/policy-rc.d"
+}
+
+# Security updates too, where the mirror is Debian's own.
+base_image_sources() {
+  local root=$1 mirror=$2
+  {
+    echo "deb $mirror trixie main"
+    if [[ $mirror == *://deb.debian.org/debian ]]; then
+      echo "deb $mirror trixie-updates main"
+      echo "deb ${mirror}-security trixie-security main"
+    fi
+  } >"$root/etc/apt/sources.list"
+}

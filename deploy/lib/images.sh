@@ -1,0 +1,129 @@
+# shellcheck shell=bash
+# The images of a cluster, and what goes into them. Each image carries the label io.thaw.content with the hash
+# of all that it is made from, so that what is up to date is not built again. The C++ services are compiled in
+# a container of thaw/build; the other images only copy.
+#
+# Needs THAW_ROOT (the checkout), THAW_OUT (its out/), and packages.sh, base-image.sh, ca.sh.
+
+IMAGE_BUILD=thaw/build:latest
+IMAGE_SERVICES=thaw/services:latest
+IMAGE_PROMETHEUS=thaw/prometheus:latest
+IMAGE_JAVA_RUNTIME=thaw/java-runtime:latest
+IMAGE_JAVA_BUILD=thaw/java-build:latest
+# The names that existing func.yml files give: they resolve to ours, locally.
+IMAGE_JAVA_RUNTIME_ALIASES=(tanquetav/fdk-java-crac:latest)
+IMAGE_JAVA_BUILD_ALIASES=(fnproject/fn-java-fdk-build:jdk17-1.0.165)
+
+SERVICE_BINARIES=(thaw-gateway thaw-scheduler thaw-agent thaw thaw-init)
+SERVICE_SOURCES=(CMakeLists.txt cmake proto common agent gateway scheduler cli)
+
+# The hash of the given words.
+hash_words() { printf '%s\0' "$@" | sha256sum | cut -c1-32; }
+
+# The hash of files and of all files below folders (names relative to the checkout; those that are not there are
+# left out). Build output is not looked at.
+hash_files() (
+  cd "$THAW_ROOT" || exit
+  for path in "$@"; do
+    if [[ -e $path ]]; then printf '%s\0' "$path"; fi
+  done | xargs -0r -I{} find {} \( -name target -o -name __pycache__ \) -prune -o \( -type f -o -type l \) -print0 |
+    LC_ALL=C sort -z | xargs -0r sha256sum | sha256sum | cut -c1-32
+)
+
+image_id() { docker image inspect -f '{{.Id}}' "$1" 2>/dev/null; }
+
+# Whether the image TAG was made from content HASH.
+image_is_current() {
+  [[ $(docker image inspect -f '{{index .Config.Labels "io.thaw.content"}}' "$1" 2>/dev/null) == "$2" ]]
+}
+
+# image_build TAG HASH CONTEXT [docker build's ARG…]: builds it if it is not current.
+image_build() {
+  local tag=$1 hash=$2 context=$3 before
+  shift 3
+  if image_is_current "$tag" "$hash"; then
+    echo "$tag is up to date"
+    return 0
+  fi
+  before=$(image_id "$tag" || true)
+  ca_build_args
+  # The classic builder takes its base from the local images and asks no registry; every engine has it.
+  DOCKER_BUILDKIT=0 timeout 3600 docker build --force-rm --label "io.thaw.content=$hash" -t "$tag" \
+    "${CA_BUILD_ARGS[@]}" "$@" "$context" || return
+  # The one it replaces, unless a container still uses it.
+  if [[ -n $before && $before != "$(image_id "$tag")" ]]; then docker rmi "$before" >/dev/null 2>&1 || true; fi
+}
+
+# The compiler's image.
+images_builder() {
+  local hash
+  hash=$(hash_words "$(image_id "$BASE_IMAGE")" "$(hash_files deploy/images/build)" "${PACKAGES_BUILD[@]}")
+  image_build "$IMAGE_BUILD" "$hash" "$THAW_ROOT/deploy/images/build" --build-arg "PACKAGES=${PACKAGES_BUILD[*]}"
+}
+
+# Compiles the services into out/services/bin. Objects and ccache stay in out/ for the next time.
+images_compile() {
+  local hash stamp=$THAW_OUT/services/stamp binary
+  hash=$(hash_words "$(image_id "$IMAGE_BUILD")" "$(hash_files "${SERVICE_SOURCES[@]}")")
+  if [[ -f $stamp && $(<"$stamp") == "$hash" ]] && images_have_binaries; then
+    echo "the services are up to date"
+    return 0
+  fi
+  mkdir -p "$THAW_OUT/services/build" "$THAW_OUT/services/bin" "$THAW_OUT/ccache"
+  docker run --rm --init --name "thaw-compile-$$" --network none \
+    -v "$THAW_ROOT:/src:ro" -v "$THAW_OUT/services:/out" -v "$THAW_OUT/ccache:/ccache" \
+    -e CCACHE_DIR=/ccache -e "NINJA_STATUS=[%f/%t] " -e "TARGETS=${SERVICE_BINARIES[*]}" \
+    "$IMAGE_BUILD" bash /src/deploy/images/build/compile
+  for binary in "${SERVICE_BINARIES[@]}"; do
+    if [[ ! -x $THAW_OUT/services/bin/$binary ]]; then
+      echo "the build made no $binary"
+      return 1
+    fi
+  done
+  printf '%s' "$hash" >"$stamp"
+}
+
+images_have_binaries() {
+  local binary
+  for binary in "${SERVICE_BINARIES[@]}"; do
+    if [[ ! -x $THAW_OUT/services/bin/$binary ]]; then return 1; fi
+  done
+}
+
+# Makes the build context out/context/NAME from the given files (names relative to the checkout) and prints where.
+images_context() {
+  local context=$THAW_OUT/context/$1 file
+  shift
+  rm -rf "$context"
+  mkdir -p "$context"
+  for file in "$@"; do cp "$THAW_ROOT/$file" "$context/"; done
+  printf '%s' "$context"
+}
+
+IMAGES_SERVICES_FILES=(deploy/images/services/Dockerfile deploy/images/healthy)
+IMAGES_PROMETHEUS_FILES=(deploy/images/prometheus/Dockerfile deploy/images/healthy)
+
+# Everything of the services' image but the services: made while they are being compiled.
+images_services_base() {
+  local hash context
+  hash=$(hash_words "$(image_id "$BASE_IMAGE")" "$(hash_files "${IMAGES_SERVICES_FILES[@]}")")
+  context=$(images_context services-base "${IMAGES_SERVICES_FILES[@]}")
+  image_build thaw/services-base:latest "$hash" "$context" --target base
+}
+
+images_services() {
+  local hash context
+  hash=$(hash_words "$(image_id "$BASE_IMAGE")" "$(hash_files "${IMAGES_SERVICES_FILES[@]}")" \
+    "$(cd "$THAW_OUT/services/bin" && sha256sum "${SERVICE_BINARIES[@]}")")
+  context=$(images_context services "${IMAGES_SERVICES_FILES[@]}")
+  mkdir "$context/bin"
+  cp "${SERVICE_BINARIES[@]/#/$THAW_OUT/services/bin/}" "$context/bin/"
+  image_build "$IMAGE_SERVICES" "$hash" "$context"
+}
+
+images_prometheus() {
+  local hash context
+  hash=$(hash_words "$(image_id "$BASE_IMAGE")" "$(hash_files "${IMAGES_PROMETHEUS_FILES[@]}")")
+  context=$(images_context prometheus "${IMAGES_PROMETHEUS_FILES[@]}")
+  image_build "$IMAGE_PROMETHEUS" "$hash" "$context"
+}
