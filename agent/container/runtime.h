@@ -15,10 +15,14 @@
 namespace thaw::agent {
 
 // One container to make. The root file system is always read-only, all capabilities are dropped before
-// `capabilities` are added, no path of /proc is masked, and stdin is closed.
+// `capabilities` are added, no path of /proc is masked, stdin is closed, and the command is root's whatever
+// user the image names. No seccomp or AppArmor profile of the engine applies (CRIU can't work under them; what
+// the command itself starts is the command's to confine), the image's health check does not run, and the engine
+// never restarts the container.
 struct ContainerSpec {
   struct Bind {
-    std::string source;  // On the engine's host.
+    // On the engine's host; Create() fails where it is not there, rather than make it.
+    std::string source;
     std::string target;
     bool read_only = false;
   };
@@ -82,46 +86,61 @@ struct EngineInfo {
 // Threads: any. Every method blocks until the engine has answered or `deadline` has passed, so none may be
 // called from a reactor. Errors, where a method does not say more:
 //
-//   UNAVAILABLE          no engine answers (reason ENGINE_UNAVAILABLE); nothing was done
-//   DEADLINE_EXCEEDED    the engine has not answered in time; the act may still happen
+//   UNAVAILABLE          no engine answers (reason ENGINE_UNAVAILABLE) and nothing was done; or it went away
+//                        before it had answered, which the message says, and the act may have happened
+//   DEADLINE_EXCEEDED    the engine has not answered in time; the act may still happen. After a Create() that
+//                        ended so, Remove() by the name leaves nothing behind
+//   INVALID_ARGUMENT     an id, name or reference that no engine could know
 //   NOT_FOUND            no such container or image
 //   FAILED_PRECONDITION  the engine refuses and will refuse again (its words are in the message)
-//   RESOURCE_EXHAUSTED   no disk or memory on the host
-//   INTERNAL             an answer that can't be understood
+//   RESOURCE_EXHAUSTED   no disk (DISK_FULL) or memory (NO_MEMORY) on the host
+//   INTERNAL             the engine failed at it, or an answer that can't be understood
+//
+// Where a method takes a container's id, its name does as well.
 class ContainerRuntime {
  public:
   virtual ~ContainerRuntime() = default;
 
   virtual absl::StatusOr<EngineInfo> GetEngineInfo(absl::Time deadline) = 0;
 
-  // Makes a container and answers with its id; ALREADY_EXISTS when the name is taken.
+  // Makes a container and answers with its id; ALREADY_EXISTS when the name is taken, NOT_FOUND when there is no
+  // such image.
   virtual absl::StatusOr<std::string> Create(const ContainerSpec& spec, absl::Time deadline) = 0;
-  // FAILED_PRECONDITION when the host can't apply what the spec asks for ("unable to apply caps").
+  // Returns when the command has begun. FAILED_PRECONDITION when the host can't apply what the spec asks for
+  // ("unable to apply caps") or the command is not there. OK when it runs already.
   virtual absl::Status Start(const std::string& id, absl::Time deadline) = 0;
-  // Kills it if it runs and removes it with its anonymous volumes. OK when it is not there.
+  // Kills it if it runs and removes it with its anonymous volumes; it is gone when this returns OK. OK when it is
+  // not there.
   virtual absl::Status Remove(const std::string& id, absl::Time deadline) = 0;
   virtual absl::StatusOr<ContainerInfo> Inspect(const std::string& id, absl::Time deadline) = 0;
   // All containers, running or not, that carry all of `labels`.
   virtual absl::StatusOr<std::vector<ContainerInfo>> List(const std::map<std::string, std::string>& labels,
                                                           absl::Time deadline) = 0;
-  // The last lines that the container's first process wrote, for error messages.
+  // The last lines that the container's first process wrote, stdout and stderr as they came, at most 64 KiB.
   virtual absl::StatusOr<std::string> TailLog(const std::string& id, int lines, absl::Time deadline) = 0;
 
-  // By id or by tag.
+  // By id (`sha256:…`) or by tag.
   virtual absl::StatusOr<ImageInfo> InspectImage(const std::string& image, absl::Time deadline) = 0;
   virtual absl::StatusOr<std::vector<std::string>> ListImageIds(absl::Time deadline) = 0;
-  // From the registry that the reference names; reason IMAGE_UNAVAILABLE when it can't be had.
+  // From the registry that the reference names; without a tag, `latest`. When it can't be had, the reason is
+  // IMAGE_UNAVAILABLE: NOT_FOUND when the registry has none such or wants a login, UNAVAILABLE when it can't be
+  // reached, DEADLINE_EXCEEDED when it took too long.
   virtual absl::Status PullImage(const std::string& reference, absl::Time deadline) = 0;
-  // Streams the image's archive into `sink`, part by part; stops at the sink's first error and returns it.
+  // Streams the image's archive (docker save's form; with its tags when asked for by tag, without when by id)
+  // into `sink`, part by part; stops at the sink's first error and returns it. An archive that ends early is
+  // INTERNAL: OK means that `sink` has had all of it.
   virtual absl::Status ExportImage(const std::string& image,
                                    absl::FunctionRef<absl::Status(absl::string_view)> sink,
                                    absl::Time deadline) = 0;
   // Loads an archive that `source` yields part by part; an empty part ends it. `source`'s error abandons the
-  // load and is returned.
+  // load and is returned. FAILED_PRECONDITION when it is no image archive.
   virtual absl::Status ImportImage(absl::FunctionRef<absl::StatusOr<std::string>()> source,
                                    absl::Time deadline) = 0;
-  // Gives an image a further tag.
+  // Gives an image a further tag (`name:tag`; without the `:tag`, `latest`), taking it from the image that had it.
   virtual absl::Status TagImage(const std::string& image, const std::string& tag, absl::Time deadline) = 0;
+  // Removes a tag, or an image by id with all its tags. OK when it is not there; FAILED_PRECONDITION while a
+  // container uses it.
+  virtual absl::Status RemoveImage(const std::string& image, absl::Time deadline) = 0;
 };
 
 }  // namespace thaw::agent
