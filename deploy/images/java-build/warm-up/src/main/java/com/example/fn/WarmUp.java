@@ -1,0 +1,7 @@
+package com.example.fn;
+
+public class WarmUp {
+    public String handle(String body) {
+        return body;
+    }
+}
