@@ -17,6 +17,10 @@ namespace thaw::agent {
 // A snapshot is either whole here or not here: the manifest's rename is the commit point, and it happens after all
 // chunks are on disk. All files are root's alone (0600, directories 0700).
 //
+// A chunk that proves damaged, whoever finds out, takes every snapshot that uses it out of service: it is quarantined,
+// List() no longer has it, GetManifest() is NOT_FOUND. The sound chunks stay for a while, so that fetching it again from
+// another holder brings only what was damaged.
+//
 // Threads: any. All methods touch the disk and none may be called from a reactor.
 class SnapshotStore {
  public:
@@ -39,19 +43,22 @@ class SnapshotStore {
   virtual absl::StatusOr<std::string> ReadChunk(absl::string_view sha256) = 0;
   // Checks `data` (one zstd frame) against `sha256` and keeps it; DATA_LOSS when it is something else.
   virtual absl::Status PutChunk(absl::string_view sha256, absl::string_view data) = 0;
-  // Publishes a manifest whose chunks have all been put. DATA_LOSS when its id is not its own digest;
-  // FAILED_PRECONDITION names a chunk that is missing.
+  // Publishes a manifest whose chunks have all been put. DATA_LOSS when its id is not its own digest or it contradicts
+  // itself; FAILED_PRECONDITION names a chunk that is missing, or its format is newer than this build.
   virtual absl::Status Adopt(const v1::Manifest& manifest) = 0;
 
   // Lays the snapshot's files out at `target_dir`, ready for CRIU: each byte checked, the directory appears whole or
-  // not at all. OK at once when it is there already. DATA_LOSS (reason SNAPSHOT_DAMAGED) when a chunk is damaged.
+  // not at all. OK at once when it is there already, looked at or not: Verify does that. The parent of `target_dir` must
+  // exist. DATA_LOSS (reason SNAPSHOT_DAMAGED) when a chunk is damaged; the snapshot is then in quarantine.
   virtual absl::Status Materialize(const std::string& snapshot_id, const std::string& target_dir) = 0;
-  // Hashes what Materialize laid out, in parallel; DATA_LOSS names the first file that differs. Before each restore:
-  // CRIU runs with power on these files.
+  // Hashes what Materialize laid out, in parallel; DATA_LOSS (reason SNAPSHOT_DAMAGED) names the first file that differs,
+  // is missing, or does not belong there. Before each restore: CRIU runs with power on these files. The snapshot itself
+  // may be sound: remove `target_dir` and Materialize again, which checks each chunk.
   virtual absl::Status Verify(const std::string& snapshot_id, const std::string& target_dir) = 0;
 
   // Takes a damaged snapshot out of service: moved aside for a person to look at (a bounded number of them), with the
-  // reason beside it. Chunks that prove damaged go with it; sound ones that others share stay.
+  // reason beside it. Chunks that prove damaged go with it; sound ones that others share stay. OK when it is in
+  // quarantine already; NOT_FOUND.
   virtual absl::Status Quarantine(const std::string& snapshot_id, absl::string_view reason) = 0;
   // Forgets the snapshot, and its chunks that no other one uses. OK when it is not here.
   virtual absl::Status Remove(const std::string& snapshot_id) = 0;
