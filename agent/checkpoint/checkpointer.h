@@ -1,0 +1,65 @@
+#ifndef THAW_AGENT_CHECKPOINT_CHECKPOINTER_H_
+#define THAW_AGENT_CHECKPOINT_CHECKPOINTER_H_
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "agent/invoke/function_connection.h"
+#include "agent/pool/slot.h"
+#include "agent/pool/version_state.h"
+
+namespace thaw::agent {
+
+struct CheckpointRequest {
+  VersionState version;
+  std::string instance_id;
+  // Invocations that the instance has answered.
+  std::uint64_t answered = 0;
+  // The instance's; both are the caller's and it has no call under way.
+  Slot* slot = nullptr;
+  FunctionConnection* connection = nullptr;
+};
+
+// Where a checkpoint that failed has left the instance.
+enum class InstanceAfter { kServing, kLost };
+
+struct FrozenInstance {
+  // OK: frozen, and serving again.
+  absl::Status status;
+  InstanceAfter instance = InstanceAfter::kServing;
+  // Where the dump lies, to be published; empty on failure.
+  std::string dump_dir;
+  DumpReport report;
+};
+
+// Freezes instances and turns what was frozen into snapshots. Threads: any; blocks.
+class Checkpointer {
+ public:
+  virtual ~Checkpointer() = default;
+
+  // Freezes the instance and lets it go on. Errors:
+  //
+  //   FAILED_PRECONDITION  refused by the function's resources, or by CRIU (CHECKPOINT_REFUSED)
+  //   DEADLINE_EXCEEDED    it took too long (CHECKPOINT_TIMEOUT)
+  //   RESOURCE_EXHAUSTED   no disk space (DISK_FULL)
+  //   UNAVAILABLE          the image has no CRIU
+  virtual FrozenInstance Freeze(const CheckpointRequest& request) = 0;
+
+  // Verifies the dump by a canary restore in a slot of its own, which never reaches the user's handler, and publishes
+  // it on this node. `dump_dir` is consumed: it becomes the laid-out snapshot, or is removed. `canary_slot` may be null
+  // (one is made) and is given back, emptied, when it is still good.
+  struct Published {
+    thaw::common::v1::SnapshotInfo snapshot;
+    std::unique_ptr<Slot> canary_slot;
+  };
+  virtual absl::StatusOr<Published> Publish(const CheckpointRequest& request, const FrozenInstance& frozen,
+                                            std::unique_ptr<Slot> canary_slot) = 0;
+};
+
+}  // namespace thaw::agent
+
+#endif  // THAW_AGENT_CHECKPOINT_CHECKPOINTER_H_

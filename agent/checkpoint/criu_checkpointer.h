@@ -1,0 +1,60 @@
+#ifndef THAW_AGENT_CHECKPOINT_CRIU_CHECKPOINTER_H_
+#define THAW_AGENT_CHECKPOINT_CRIU_CHECKPOINTER_H_
+
+#include <memory>
+#include <string>
+
+#include "agent/checkpoint/checkpointer.h"
+#include "agent/snapshot/store.h"
+#include "agent/start/restorer.h"
+#include "agent/start/sources.h"
+#include "agent/state/paths.h"
+#include "spdlog/logger.h"
+
+namespace thaw::agent {
+
+// Freezes by thaw-init and CRIU, in five steps (docs/design/init-protocol.md): 1. a function with our FDK tells its
+// resources and closes its listener; 2. the agent closes its own connection; 3. init dumps; 4. the function is told to go
+// on; 5. its listener is waited for. From 1 to 5 it can take no call; the rest (canary, compressing, publishing) happens
+// while it serves.
+class CriuCheckpointer final : public Checkpointer {
+ public:
+  struct Options {
+    std::string node_id;
+    // For the function's own beforeCheckpoint.
+    absl::Duration prepare_limit = absl::Seconds(10);
+    absl::Duration dump_limit = absl::Seconds(60);
+    absl::Duration resume_limit = absl::Seconds(10);
+    absl::Duration canary_limit = absl::Seconds(20);
+    absl::Duration slot_limit = absl::Minutes(2);
+  };
+  struct Deps {
+    SnapshotStore& store;
+    SlotFactory& slots;
+    ImageSource& images;
+    Restorer& restorer;
+    const Clock& clock;
+    Paths paths;
+    std::shared_ptr<spdlog::logger> log;
+  };
+
+  CriuCheckpointer(const Options& options, const Deps& deps) : options_(options), deps_(deps) {}
+
+  FrozenInstance Freeze(const CheckpointRequest& request) override;
+  absl::StatusOr<Published> Publish(const CheckpointRequest& request, const FrozenInstance& frozen,
+                                    std::unique_ptr<Slot> canary_slot) override;
+
+ private:
+  // Whether the function's image has our FDK, which takes part.
+  absl::StatusOr<bool> HasFdk(const VersionState& version);
+  // Step 1: FAILED_PRECONDITION with the function's reason when one of its resources refuses.
+  absl::Status Prepare(const CheckpointRequest& request);
+  absl::Status Canary(const CheckpointRequest& request, const v1::Manifest& manifest, const std::string& name, Slot& slot);
+
+  const Options options_;
+  const Deps deps_;
+};
+
+}  // namespace thaw::agent
+
+#endif  // THAW_AGENT_CHECKPOINT_CRIU_CHECKPOINTER_H_

@@ -1,0 +1,68 @@
+#ifndef THAW_AGENT_INSTANCE_INSTANCE_H_
+#define THAW_AGENT_INSTANCE_INSTANCE_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "agent/instance/slot_init.h"
+#include "agent/invoke/function_connection.h"
+#include "agent/pool/slot.h"
+#include "agent/start/start_kind.h"
+#include "common/executor/executor.h"
+
+namespace thaw::agent {
+
+// An instance's life:
+//
+//            ┌────────────► kGone ◄───────────┐  (start failed, or stopped)
+//   kStarting ──► kIdle ◄──► kBusy ──► kStopping
+//                  ▲ │ └───────────────────▲ ▲
+//                  │ └► kCheckpointing ────┘ │  (idle timeout, eviction, retirement; a freeze that lost it)
+//                  └────────┘                └─ (broken or timed-out call, exit)
+enum class InstanceState { kStarting, kIdle, kBusy, kCheckpointing, kStopping, kGone };
+
+absl::string_view InstanceStateName(InstanceState state);
+
+// Whether the picture above has that arrow.
+bool IsLegalTransition(InstanceState from, InstanceState to);
+
+// One function process and its slot. Guarded by its pool's lock, but for `id` and what the pool hands out while the
+// state (kBusy, kCheckpointing, kStopping) gives it to one piece of work.
+class Instance {
+ public:
+  explicit Instance(std::string id) : id_(std::move(id)) {}
+
+  const std::string& id() const { return id_; }
+  InstanceState state() const { return state_; }
+  // Stops the process on an illegal transition: that is a bug of ours, and going on would hand one instance to two
+  // calls.
+  void Transition(InstanceState to);
+
+  std::unique_ptr<Slot> slot;
+  std::unique_ptr<FunctionConnection> connection;
+  // The slot's, readable when the slot itself is another thread's.
+  std::string ctl_dir;
+  // Until the first call has taken it.
+  std::optional<StartRecord> start;
+  // Answered calls of this process, those before its freeze included.
+  std::uint64_t answered = 0;
+  absl::Time busy_since = absl::InfiniteFuture();
+  absl::Time idle_since = absl::InfiniteFuture();
+  Timers::Id idle_timer = 0;
+  // The scheduler has allowed its checkpoint, which waits for the call under way.
+  bool checkpoint_granted = false;
+  // Set when its process has ended.
+  std::optional<InitEvent> exit;
+
+ private:
+  const std::string id_;
+  InstanceState state_ = InstanceState::kStarting;
+};
+
+}  // namespace thaw::agent
+
+#endif  // THAW_AGENT_INSTANCE_INSTANCE_H_

@@ -1,0 +1,117 @@
+#ifndef THAW_AGENT_INSTANCE_SLOT_INIT_H_
+#define THAW_AGENT_INSTANCE_SLOT_INIT_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+namespace thaw::agent {
+
+// What thaw-init says of itself (docs/design/init-protocol.md, `status`).
+struct InitStatus {
+  enum class State { kEmpty, kRunning, kDumping, kRestoring };
+  State state = State::kEmpty;
+  std::string init_version;
+  // Empty when the image has no CRIU.
+  std::string criu_version;
+  int pid = 0;
+  std::string instance_id;
+  std::string meta;
+  std::uint64_t rss_bytes = 0;
+};
+
+struct StartOrder {
+  std::vector<std::string> argv;
+  std::map<std::string, std::string> env;
+  std::string working_dir;
+  std::uint32_t uid = 1000;
+  std::uint32_t gid = 1000;
+  std::string instance_id;
+  std::string meta;
+};
+
+struct DumpOrder {
+  // As the container sees it.
+  std::string dir;
+  bool leave_running = true;
+  absl::Duration time_limit;
+};
+
+struct DumpReport {
+  absl::Duration duration;
+  absl::Duration frozen;
+  std::uint64_t image_bytes = 0;
+  std::string stdout_pipe;
+  std::string stderr_pipe;
+  std::string resume_marker;
+  std::uint32_t uid = 0;
+  std::uint32_t gid = 0;
+};
+
+struct RestoreOrder {
+  std::string dir;
+  std::string stdout_pipe;
+  std::string stderr_pipe;
+  std::string resume_marker;
+  std::uint32_t uid = 0;
+  std::uint32_t gid = 0;
+  std::string instance_id;
+  std::string meta;
+  absl::Duration time_limit;
+};
+
+struct InitEvent {
+  enum class Kind { kExit, kCheckpointReady, kDisconnected };
+  Kind kind = Kind::kExit;
+  std::string instance_id;
+  int pid = 0;
+  // kExit: the exit code, or the name of the signal that ended it.
+  int code = 0;
+  std::string signal;
+  bool out_of_memory = false;
+};
+
+// The agent's end of the conversation with one container's thaw-init.
+//
+// Threads: any; orders may overlap. Each blocks until init has answered or its time is up (never call one from a
+// reactor). Errors are init's own codes with its words; UNAVAILABLE when the connection is gone (the container
+// has probably ended), DEADLINE_EXCEEDED when init does not answer.
+class SlotInit {
+ public:
+  using EventHandler = absl::AnyInvocable<void(const InitEvent&)>;
+
+  virtual ~SlotInit() = default;
+
+  // Who is told of events from now on, on the connection's thread: it must be short and not block. At most one; an
+  // empty one stops them. Returns when no call of the old handler is running.
+  virtual void SetEventHandler(EventHandler handler) = 0;
+
+  virtual absl::StatusOr<InitStatus> GetStatus(absl::Duration limit) = 0;
+  virtual absl::StatusOr<int> Start(const StartOrder& order, absl::Duration limit) = 0;
+  virtual absl::StatusOr<DumpReport> Dump(const DumpOrder& order) = 0;
+  virtual absl::Status Resume(absl::Duration limit) = 0;
+  virtual absl::StatusOr<int> Restore(const RestoreOrder& order) = 0;
+  // Ends the function: `signal`, then SIGKILL after `grace`.
+  virtual absl::Status Kill(const std::string& signal, absl::Duration grace) = 0;
+  // Makes the container an empty slot again.
+  virtual absl::Status Reset(absl::Duration limit) = 0;
+};
+
+class SlotInitConnector {
+ public:
+  virtual ~SlotInitConnector() = default;
+  // Connects to `ctl_dir`/init.sock, waiting for it to appear until `deadline` (then DEADLINE_EXCEEDED), and has the
+  // first status answered, so that init is known to take orders.
+  virtual absl::StatusOr<std::unique_ptr<SlotInit>> Connect(const std::string& ctl_dir, absl::Time deadline) = 0;
+};
+
+}  // namespace thaw::agent
+
+#endif  // THAW_AGENT_INSTANCE_SLOT_INIT_H_

@@ -1,0 +1,775 @@
+#include "agent/pool/version_pool.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "agent/container/slot_spec.h"
+#include "agent/pool/start_rule.h"
+#include "common/ids/ids.h"
+#include "common/rpc/client.h"
+#include "common/status/reasons.h"
+
+namespace thaw::agent {
+namespace {
+
+using thaw::common::v1::CheckpointPolicy;
+
+constexpr std::uint32_t kDefaultCheckpointAfter = 5;
+// How long a broken call waits for init to say how the process ended.
+constexpr absl::Duration kExitNewsWait = absl::Milliseconds(200);
+constexpr absl::Duration kResetLimit = absl::Seconds(10);
+constexpr absl::Duration kSlotRetryPause = absl::Seconds(5);
+constexpr double kMeanWeight = 0.2;
+
+void Blend(absl::Duration& mean, absl::Duration seen) {
+  mean = mean == absl::ZeroDuration() ? seen : mean * (1 - kMeanWeight) + seen * kMeanWeight;
+}
+
+bool IsAnswer(const absl::StatusOr<FunctionReply>& reply) {
+  // fn-contract: 200, 502 (the function failed) and 504 (it timed out by its own account) leave the instance in service;
+  // any other status means that it can't be trusted to go on.
+  return reply.ok() && (reply->status == 200 || reply->status == 502 || reply->status == 504);
+}
+
+AgentMetrics::InvocationOutcome OutcomeOf(const absl::StatusOr<FunctionReply>& reply) {
+  using Outcome = AgentMetrics::InvocationOutcome;
+  if (!reply.ok()) return absl::IsDeadlineExceeded(reply.status()) ? Outcome::kTimedOut : Outcome::kBroken;
+  if (reply->status == 200) return Outcome::kOk;
+  return reply->status == 504 ? Outcome::kTimedOut : reply->status == 502 ? Outcome::kFunctionFailed : Outcome::kBroken;
+}
+
+}  // namespace
+
+std::shared_ptr<VersionPool> VersionPool::Create(VersionState state, const PoolOptions& options, const PoolDeps& deps) {
+  return std::shared_ptr<VersionPool>(new VersionPool(std::move(state), options, deps));
+}
+
+VersionPool::VersionPool(VersionState state, const PoolOptions& options, const PoolDeps& deps)
+    : options_(options),
+      deps_(deps),
+      state_(std::move(state)),
+      mean_restore_(options.assumed_restore),
+      mean_cold_start_(options.assumed_cold_start) {}
+
+std::uint64_t VersionPool::memory_bytes() const { return SlotMemoryBytes(state_.spec().memory_mib()); }
+
+VersionState VersionPool::state() const {
+  absl::MutexLock lock(&mu_);
+  return state_;
+}
+
+// ---------------------------------------------------------------- calls
+
+void VersionPool::Invoke(Call call) {
+  Actions actions;
+  absl::MutexLock lock(&mu_);
+  if (retired_ || waiting_.size() >= options_.max_waiting_calls) {
+    absl::Status refusal =
+        retired_ ? absl::UnavailableError(absl::StrCat("version ", state_.spec().version_id(), " of function ",
+                                                       state_.spec().function_name(), " has been replaced; ask again"))
+                 : WithRetryAfter(WithReason(absl::ResourceExhaustedError(absl::StrCat(
+                                                 waiting_.size(), " calls already wait for function ",
+                                                 state_.spec().function_name(), " on this node; try again later")),
+                                             reason::kQueueFull),
+                                  absl::Seconds(1));
+    deps_.metrics.CountInvocation(StartKind::kWarm, AgentMetrics::InvocationOutcome::kRefused);
+    actions.Add([done = std::move(call.done), refusal = std::move(refusal)]() mutable { done(std::move(refusal)); });
+    return;
+  }
+  waiting_.push_back(Waiter{next_waiter_++, std::move(call), deps_.clock.Now()});
+  Dispatch(actions);
+  if (waiting_.empty()) return;
+  Waiter& last = waiting_.back();
+  if (last.expiry == 0) {
+    last.expiry = deps_.timers.RunAfter(last.call.deadline - deps_.clock.Now(),
+                                        [weak = weak_from_this(), id = last.id] {
+                                          if (auto self = weak.lock()) self->OnWaiterExpired(id);
+                                        });
+  }
+  ConsiderStart(actions);
+  ArmReconsider();
+}
+
+void VersionPool::Dispatch(Actions& actions) {
+  while (!waiting_.empty() && !idle_.empty()) {
+    Waiter waiter = std::move(waiting_.front());
+    waiting_.pop_front();
+    if (waiter.expiry != 0) deps_.timers.Cancel(waiter.expiry);
+    if (waiter.call.cancelled && waiter.call.cancelled()) {
+      actions.Add([done = std::move(waiter.call.done)]() mutable {
+        done(absl::CancelledError("the caller has gone; nothing was sent"));
+      });
+      continue;
+    }
+    InstancePtr instance = std::move(idle_.back());
+    idle_.pop_back();
+    RunCall(instance, std::move(waiter), actions);
+  }
+}
+
+void VersionPool::RunCall(const InstancePtr& instance, Waiter waiter, Actions& actions) {
+  const absl::Time now = deps_.clock.Now();
+  if (instance->idle_timer != 0) deps_.timers.Cancel(std::exchange(instance->idle_timer, 0));
+  instance->Transition(InstanceState::kBusy);
+  instance->busy_since = now;
+  StartRecord record = instance->start.value_or(StartRecord());
+  instance->start.reset();
+  const StartPhases& start = record.phases;
+  record.phases.queue =
+      std::max(absl::ZeroDuration(), now - waiter.since - start.container - start.fetch - start.restore);
+  const absl::Time deadline = std::min(waiter.call.deadline, now + FromProto(state_.spec().timeout()));
+  auto call = std::make_shared<Call>(std::move(waiter.call));
+  actions.Add([self = shared_from_this(), instance, call, record = std::move(record), deadline]() mutable {
+    FunctionRequest request = call->make_request(deadline);
+    request.deadline = deadline;
+    instance->connection->Call(std::move(request),
+                               [self, instance, call, record](absl::StatusOr<FunctionReply> reply) mutable {
+                                 self->OnReply(instance, std::move(call), std::move(record), std::move(reply));
+                               });
+  });
+}
+
+void VersionPool::OnReply(const InstancePtr& instance, std::shared_ptr<Call> call, StartRecord record,
+                          absl::StatusOr<FunctionReply> reply) {
+  Actions actions;
+  absl::MutexLock lock(&mu_);
+  const absl::Time now = deps_.clock.Now();
+  record.phases.function = now - instance->busy_since;
+  if (IsAnswer(reply)) {
+    deps_.metrics.CountInvocation(record.kind, OutcomeOf(reply));
+    if (record.kind != StartKind::kWarm) deps_.metrics.ObserveFirstResponse(record.phases.function);
+    Blend(mean_call_, record.phases.function);
+    ++instance->answered;
+    instance->busy_since = absl::InfiniteFuture();
+    CallResult result{*std::move(reply), std::move(record), instance->id()};
+    // The answer goes out before anything else is begun with the instance.
+    actions.Add([call, result = std::move(result)]() mutable { call->done(std::move(result)); });
+    if (instance->exit.has_value() || retired_) {
+      instance->Transition(InstanceState::kIdle);
+      Stop(instance, actions);
+      FinishRetirement(actions);
+    } else {
+      BecomeIdle(instance, actions);
+    }
+    return;
+  }
+  if (absl::IsUnavailable(reply.status()) && !WasSent(reply.status())) {
+    // The instance was gone before the call reached it: the call is as good as new.
+    Stop(instance, actions);
+    waiting_.push_front(Waiter{next_waiter_++, std::move(*call), now});
+    Waiter& first = waiting_.front();
+    first.expiry = deps_.timers.RunAfter(first.call.deadline - now, [weak = weak_from_this(), id = first.id] {
+      if (auto self = weak.lock()) self->OnWaiterExpired(id);
+    });
+    if (retired_) {
+      FailWaiters(absl::UnavailableError("the version has been replaced; ask again"), actions);
+    } else {
+      Dispatch(actions);
+      ConsiderStart(actions);
+      ArmReconsider();
+    }
+    return;
+  }
+  deps_.metrics.CountInvocation(record.kind, OutcomeOf(reply));
+  absl::Status broken;
+  if (reply.ok()) {
+    broken = MarkSent(WithReason(
+        absl::InternalError(absl::StrCat("function ", state_.spec().function_name(), " answered with HTTP status ",
+                                         reply->status, "; only 200, 502 and 504 are allowed")),
+        reason::kFunctionBadAnswer, {{"status", absl::StrCat(reply->status)}}));
+  } else {
+    broken = std::move(reply).status();
+  }
+  if (instance->exit.has_value() || ReasonOf(broken) != reason::kFunctionExited) {
+    broken = ExplainExit(*instance, broken);
+    Stop(instance, actions);
+    actions.Add([call, broken]() mutable { call->done(std::move(broken)); });
+    Dispatch(actions);
+    ConsiderStart(actions);
+    return;
+  }
+  deps_.timers.RunAfter(kExitNewsWait, [self = shared_from_this(), instance, call, record, broken]() mutable {
+    self->OnBroken(instance, std::move(call), record, std::move(broken));
+  });
+}
+
+void VersionPool::OnBroken(const InstancePtr& instance, std::shared_ptr<Call> call, const StartRecord& record,
+                           absl::Status status) {
+  (void)record;
+  Actions actions;
+  absl::MutexLock lock(&mu_);
+  status = ExplainExit(*instance, status);
+  Stop(instance, actions);
+  actions.Add([call, status]() mutable { call->done(std::move(status)); });
+  Dispatch(actions);
+  ConsiderStart(actions);
+}
+
+absl::Status VersionPool::ExplainExit(const Instance& instance, const absl::Status& status) const {
+  if (!instance.exit.has_value() || ReasonOf(status) != reason::kFunctionExited) return status;
+  const InitEvent& exit = *instance.exit;
+  if (exit.out_of_memory) {
+    return MarkSent(WithReason(
+        absl::InternalError(absl::StrCat("function ", state_.spec().function_name(), " was killed for using more than its ",
+                                         state_.spec().memory_mib(), " MiB of memory while it answered; give it more with "
+                                         "`thaw functions update --memory`")),
+        reason::kFunctionOutOfMemory, {{"memory_mib", absl::StrCat(state_.spec().memory_mib())}}));
+  }
+  const std::string how = exit.signal.empty() ? absl::StrCat("with code ", exit.code) : absl::StrCat("by ", exit.signal);
+  return MarkSent(WithReason(absl::InternalError(absl::StrCat("function ", state_.spec().function_name(), " exited ", how,
+                                                              " while it answered; see `thaw logs`")),
+                             reason::kFunctionExited));
+}
+
+void VersionPool::OnWaiterExpired(std::uint64_t waiter_id) {
+  Actions actions;
+  absl::MutexLock lock(&mu_);
+  const auto it = std::find_if(waiting_.begin(), waiting_.end(),
+                               [waiter_id](const Waiter& waiter) { return waiter.id == waiter_id; });
+  if (it == waiting_.end()) return;
+  deps_.metrics.CountInvocation(StartKind::kWarm, AgentMetrics::InvocationOutcome::kTimedOut);
+  actions.Add([done = std::move(it->call.done), name = state_.spec().function_name()]() mutable {
+    done(absl::DeadlineExceededError(
+        absl::StrCat("no instance of function ", name, " was free before the call's deadline; nothing was sent")));
+  });
+  waiting_.erase(it);
+}
+
+void VersionPool::FailWaiters(const absl::Status& status, Actions& actions) {
+  for (Waiter& waiter : waiting_) {
+    if (waiter.expiry != 0) deps_.timers.Cancel(waiter.expiry);
+    deps_.metrics.CountInvocation(StartKind::kWarm, AgentMetrics::InvocationOutcome::kRefused);
+    actions.Add([done = std::move(waiter.call.done), status]() mutable { done(status); });
+  }
+  waiting_.clear();
+}
+
+// ---------------------------------------------------------------- starting
+
+void VersionPool::ConsiderStart(Actions& actions) {
+  if (retired_) return;
+  while (true) {
+    StartRuleInput input;
+    input.waiting = waiting_.size();
+    input.max_instances = options_.max_instances_per_version;
+    input.mean_call = mean_call_;
+    input.expected_start = state_.has_snapshot() ? mean_restore_ : mean_cold_start_;
+    for (const auto& [id, instance] : instances_) {
+      if (instance->state() == InstanceState::kStarting) ++input.starting;
+      if (instance->state() == InstanceState::kIdle || instance->state() == InstanceState::kBusy ||
+          instance->state() == InstanceState::kCheckpointing) {
+        ++input.serving;
+      }
+      if (instance->state() == InstanceState::kBusy) {
+        input.oldest_running = std::max(input.oldest_running, deps_.clock.Now() - instance->busy_since);
+      }
+    }
+    if (!ShouldStartInstance(input)) return;
+    if (!StartOne(actions)) {
+      // With others coming, the call's turn comes too; alone it needs room made.
+      if (input.serving + input.starting == 0) actions.Add([self = shared_from_this()] { self->MakeRoomOrFail(); });
+      return;
+    }
+  }
+}
+
+void VersionPool::MakeRoomOrFail() {
+  std::string version;
+  std::uint64_t bytes = 0;
+  {
+    absl::MutexLock lock(&mu_);
+    version = state_.spec().version_id();
+    bytes = memory_bytes();
+  }
+  // Not under the lock: it takes the other versions' locks. What it frees comes a moment later; the next
+  // reconsideration finds it.
+  if (deps_.events.MakeRoom(version, bytes)) return;
+  Actions actions;
+  absl::MutexLock lock(&mu_);
+  if (!instances_.empty()) return;
+  const std::uint64_t free = deps_.memory.total() - std::min(deps_.memory.total(), deps_.memory.reserved());
+  FailWaiters(WithRetryAfter(WithReason(absl::ResourceExhaustedError(absl::StrCat(
+                                            "no memory for function ", state_.spec().function_name(),
+                                            " on this node: it needs ", state_.spec().memory_mib(), " MiB, ", free >> 20,
+                                            " MiB are free; try again later, or add a node")),
+                                        reason::kNoMemory),
+                             absl::Seconds(1)),
+              actions);
+}
+
+bool VersionPool::StartOne(Actions& actions) {
+  if (!deps_.memory.TryReserve(memory_bytes())) return false;
+  auto instance = std::make_shared<Instance>(NewHexId(8));
+  instances_.emplace(instance->id(), instance);
+  auto request = std::make_shared<StartRequest>();
+  request->version = state_;
+  request->instance_id = instance->id();
+  request->call_deadline = waiting_.empty() ? absl::InfiniteFuture() : waiting_.front().call.deadline;
+  if (!empty_slots_.empty()) {
+    request->slot = std::move(empty_slots_.back());
+    empty_slots_.pop_back();
+  }
+  actions.Add([self = shared_from_this(), instance, request] {
+    const absl::Status queued = self->deps_.starts.Add([self, instance, request]() mutable {
+      self->OnStarted(instance, self->deps_.starter.Start(std::move(*request)));
+    });
+    if (!queued.ok()) {
+      self->OnStarted(instance, queued);
+      if (request->slot != nullptr) self->AdoptSlot(std::move(request->slot));
+    }
+  });
+  return true;
+}
+
+void VersionPool::OnStarted(const InstancePtr& instance, absl::StatusOr<StartedInstance> started) {
+  if (started.ok()) {
+    // Not under the lock: the handler takes it.
+    started->slot->init().SetEventHandler(
+        [weak = weak_from_this(), id = instance->id()](const InitEvent& event) {
+          if (auto self = weak.lock()) self->OnInitEvent(id, event);
+        });
+  }
+  Actions actions;
+  absl::MutexLock lock(&mu_);
+  if (!started.ok()) {
+    instance->Transition(InstanceState::kGone);
+    instances_.erase(instance->id());
+    deps_.memory.Release(memory_bytes());
+    deps_.log->warn("event=start_failed version={} instance={} error=\"{}\"", state_.spec().version_id(), instance->id(),
+                    started.status().ToString());
+    // Whoever waited while this start went wrong is told: trying again for each of them would take as long each time.
+    FailWaiters(started.status(), actions);
+    FinishRetirement(actions);
+    return;
+  }
+  const StartPhases& phases = started->record.phases;
+  const absl::Duration took = phases.container + phases.fetch + phases.restore;
+  Blend(started->record.kind == StartKind::kCold ? mean_cold_start_ : mean_restore_, took);
+  deps_.metrics.ObserveStart(started->record);
+  deps_.log->info("event=started version={} instance={} slot={} kind={} container_ms={:.1f} fetch_ms={:.1f} restore_ms={:.1f}",
+                  state_.spec().version_id(), instance->id(), started->slot->id(),
+                  std::string(StartKindName(started->record.kind)), absl::ToDoubleMilliseconds(phases.container),
+                  absl::ToDoubleMilliseconds(phases.fetch), absl::ToDoubleMilliseconds(phases.restore));
+  instance->ctl_dir = started->slot->ctl_dir();
+  instance->slot = std::move(started->slot);
+  instance->connection = std::move(started->connection);
+  instance->start = std::move(started->record);
+  instance->answered = started->answered_before;
+  BecomeIdle(instance, actions);
+  if (retired_) {
+    Stop(instance, actions);
+    FinishRetirement(actions);
+    return;
+  }
+  PrepareSlots(actions);
+}
+
+void VersionPool::ArmReconsider() {
+  if (reconsider_armed_ || waiting_.empty() || retired_) return;
+  reconsider_armed_ = true;
+  deps_.timers.RunAfter(options_.reconsider_interval, [weak = weak_from_this()] {
+    auto self = weak.lock();
+    if (self == nullptr) return;
+    Actions actions;
+    absl::MutexLock lock(&self->mu_);
+    self->reconsider_armed_ = false;
+    self->Dispatch(actions);
+    if (self->waiting_.empty()) return;
+    self->ConsiderStart(actions);
+    self->ArmReconsider();
+  });
+}
+
+// ---------------------------------------------------------------- idling and stopping
+
+void VersionPool::BecomeIdle(const InstancePtr& instance, Actions& actions) {
+  instance->Transition(InstanceState::kIdle);
+  instance->idle_since = deps_.clock.Now();
+  if (instance->checkpoint_granted && !retired_) {
+    BeginCheckpoint(instance, actions);
+    return;
+  }
+  idle_.push_back(instance);
+  Dispatch(actions);
+  if (instance->state() != InstanceState::kIdle) {
+    MaybeAskForCheckpoint(instance, actions);
+    return;
+  }
+  instance->idle_timer =
+      deps_.timers.RunAfter(FromProto(state_.spec().idle_timeout()), [weak = weak_from_this(), id = instance->id()] {
+        if (auto self = weak.lock()) self->OnIdleTimeout(id);
+      });
+  MaybeAskForCheckpoint(instance, actions);
+}
+
+void VersionPool::OnIdleTimeout(const std::string& instance_id) {
+  Actions actions;
+  absl::MutexLock lock(&mu_);
+  const auto it = instances_.find(instance_id);
+  if (it == instances_.end()) return;
+  const InstancePtr instance = it->second;
+  const absl::Duration idle_timeout = FromProto(state_.spec().idle_timeout());
+  // A timer that could not be cancelled in time may belong to an earlier rest.
+  if (instance->state() != InstanceState::kIdle || deps_.clock.Now() - instance->idle_since < idle_timeout) return;
+  if (checkpoint_instance_ == instance_id) {
+    // The scheduler is being asked; the answer is on its way, and stopping now would waste a warm instance.
+    instance->idle_timer = deps_.timers.RunAfter(idle_timeout, [weak = weak_from_this(), instance_id] {
+      if (auto self = weak.lock()) self->OnIdleTimeout(instance_id);
+    });
+    instance->idle_since = deps_.clock.Now();
+    checkpoint_instance_.clear();
+    return;
+  }
+  deps_.log->info("event=idle_timeout version={} instance={}", state_.spec().version_id(), instance_id);
+  Stop(instance, actions);
+}
+
+bool VersionPool::EvictIdle() {
+  Actions actions;
+  absl::MutexLock lock(&mu_);
+  if (idle_.empty()) return false;
+  Stop(InstancePtr(idle_.front()), actions);
+  return true;
+}
+
+absl::Time VersionPool::oldest_idle() const {
+  absl::MutexLock lock(&mu_);
+  return idle_.empty() ? absl::InfiniteFuture() : idle_.front()->idle_since;
+}
+
+void VersionPool::Stop(const InstancePtr& instance, Actions& actions) {
+  if (instance->idle_timer != 0) deps_.timers.Cancel(std::exchange(instance->idle_timer, 0));
+  idle_.erase(std::remove(idle_.begin(), idle_.end(), instance), idle_.end());
+  if (checkpoint_instance_ == instance->id() && instance->state() != InstanceState::kCheckpointing) {
+    checkpoint_instance_.clear();
+    if (instance->checkpoint_granted) {
+      actions.Add([self = shared_from_this(), id = instance->id(), version = state_.spec().version_id()] {
+        self->deps_.events.CheckpointFinished(version, id, absl::AbortedError("the instance ended before its checkpoint"));
+      });
+    }
+  }
+  instance->Transition(InstanceState::kStopping);
+  actions.Add([self = shared_from_this(), instance] {
+    const absl::Status queued = self->deps_.housekeeping.Add([self, instance] {
+      instance->connection->Close();
+      instance->slot->init().SetEventHandler(nullptr);
+      const absl::Status reset = instance->slot->init().Reset(kResetLimit);
+      if (reset.ok()) {
+        self->OnStopped(instance, std::move(instance->slot));
+        return;
+      }
+      self->deps_.log->warn("event=slot_lost slot={} error=\"{}\"", instance->slot->id(), reset.ToString());
+      self->deps_.slots.Destroy(std::move(instance->slot));
+      self->OnStopped(instance, nullptr);
+    });
+    if (!queued.ok()) self->deps_.log->error("event=stop_not_queued instance={} error=\"{}\"", instance->id(), queued.ToString());
+  });
+}
+
+void VersionPool::OnStopped(const InstancePtr& instance, std::unique_ptr<Slot> emptied) {
+  Actions actions;
+  absl::MutexLock lock(&mu_);
+  instance->Transition(InstanceState::kGone);
+  instances_.erase(instance->id());
+  deps_.memory.Release(memory_bytes());
+  if (emptied != nullptr) KeepEmpty(std::move(emptied), actions);
+  Dispatch(actions);
+  if (!waiting_.empty()) ConsiderStart(actions);
+  PrepareSlots(actions);
+  FinishRetirement(actions);
+}
+
+void VersionPool::OnInitEvent(const std::string& instance_id, const InitEvent& event) {
+  if (event.kind == InitEvent::Kind::kCheckpointReady) return;  // The checkpointer listens for itself while it works.
+  Actions actions;
+  absl::MutexLock lock(&mu_);
+  const auto it = instances_.find(instance_id);
+  if (it == instances_.end()) return;
+  const InstancePtr instance = it->second;
+  instance->exit = event;
+  if (event.kind == InitEvent::Kind::kDisconnected) instance->exit->signal = "the end of its container";
+  if (instance->state() != InstanceState::kIdle) return;
+  deps_.log->warn("event=idle_instance_exited version={} instance={} code={} signal={} oom={}", state_.spec().version_id(),
+                  instance_id, event.code, event.signal, event.out_of_memory);
+  Stop(instance, actions);
+}
+
+// ---------------------------------------------------------------- slots
+
+void VersionPool::KeepEmpty(std::unique_ptr<Slot> slot, Actions& actions) {
+  if (retired_) {
+    Destroy(std::move(slot), actions);
+    return;
+  }
+  empty_slots_.push_back(std::move(slot));
+  if (empty_slots_.size() > state_.desired_slots()) {
+    deps_.timers.RunAfter(options_.spare_slot_time, [weak = weak_from_this()] {
+      if (auto self = weak.lock()) self->TrimSlots();
+    });
+  }
+}
+
+void VersionPool::TrimSlots() {
+  Actions actions;
+  absl::MutexLock lock(&mu_);
+  // One a time: each spare slot has its own timer, and a slot that was used meanwhile brings a new one.
+  if (empty_slots_.size() <= state_.desired_slots()) return;
+  std::unique_ptr<Slot> oldest = std::move(empty_slots_.front());
+  empty_slots_.erase(empty_slots_.begin());
+  Destroy(std::move(oldest), actions);
+}
+
+void VersionPool::Destroy(std::unique_ptr<Slot> slot, Actions& actions) {
+  ++jobs_;
+  actions.Add([self = shared_from_this(), shared = std::make_shared<std::unique_ptr<Slot>>(std::move(slot))] {
+    const absl::Status queued = self->deps_.housekeeping.Add([self, shared] {
+      self->deps_.slots.Destroy(std::move(*shared));
+      Actions later;
+      absl::MutexLock lock(&self->mu_);
+      --self->jobs_;
+      self->FinishRetirement(later);
+    });
+    if (!queued.ok()) self->deps_.log->error("event=slot_removal_not_queued error=\"{}\"", queued.ToString());
+  });
+}
+
+void VersionPool::PrepareSlots(Actions& actions) {
+  if (retired_ || deps_.clock.Now() < no_slots_before_) return;
+  while (empty_slots_.size() + slots_being_made_ < state_.desired_slots()) {
+    ++slots_being_made_;
+    ++jobs_;
+    actions.Add([self = shared_from_this(), version = state_] {
+      const absl::Status queued = self->deps_.starts.Add([self, version] {
+        absl::StatusOr<std::unique_ptr<Slot>> slot =
+            self->deps_.slots.Create(version, self->deps_.clock.Now() + self->options_.slot_time_limit);
+        Actions later;
+        absl::MutexLock lock(&self->mu_);
+        --self->slots_being_made_;
+        --self->jobs_;
+        if (slot.ok()) {
+          self->KeepEmpty(*std::move(slot), later);
+        } else {
+          // The next word from the scheduler, or the next start, asks again; not at once, or a broken engine would be
+          // asked without end.
+          self->no_slots_before_ = self->deps_.clock.Now() + kSlotRetryPause;
+          self->deps_.log->warn("event=slot_not_made version={} error=\"{}\"", version.spec().version_id(),
+                                slot.status().ToString());
+        }
+        self->FinishRetirement(later);
+      });
+      if (!queued.ok()) {
+        absl::MutexLock lock(&self->mu_);
+        --self->slots_being_made_;
+        --self->jobs_;
+      }
+    });
+  }
+}
+
+void VersionPool::Update(VersionState state) {
+  Actions actions;
+  absl::MutexLock lock(&mu_);
+  if (retired_) return;
+  state_ = std::move(state);
+  PrepareSlots(actions);
+}
+
+// ---------------------------------------------------------------- checkpoints
+
+bool VersionPool::checkpoint_wanted() const {
+  return state_.spec().checkpoint().mode() != CheckpointPolicy::MODE_NEVER && !state_.has_snapshot();
+}
+
+void VersionPool::MaybeAskForCheckpoint(const InstancePtr& instance, Actions& actions) {
+  const std::uint32_t wanted = state_.spec().checkpoint().after_invocations();
+  if (!checkpoint_wanted() || !checkpoint_instance_.empty() || deps_.clock.Now() < no_checkpoint_before_ ||
+      instance->answered < (wanted == 0 ? kDefaultCheckpointAfter : wanted)) {
+    return;
+  }
+  checkpoint_instance_ = instance->id();
+  actions.Add([self = shared_from_this(), version = state_.spec().version_id(), id = instance->id()] {
+    self->deps_.events.WantsCheckpoint(version, id);
+  });
+}
+
+void VersionPool::OnCheckpointGrant(const std::string& instance_id, bool granted, absl::Duration retry_after) {
+  Actions actions;
+  absl::MutexLock lock(&mu_);
+  const auto it = instances_.find(instance_id);
+  const bool there = it != instances_.end() && it->second->state() != InstanceState::kStopping &&
+                     it->second->state() != InstanceState::kGone && checkpoint_instance_ == instance_id && !retired_;
+  if (!granted) {
+    if (checkpoint_instance_ == instance_id) checkpoint_instance_.clear();
+    no_checkpoint_before_ =
+        retry_after == absl::ZeroDuration() ? absl::InfiniteFuture() : deps_.clock.Now() + retry_after;
+    return;
+  }
+  if (!there) {
+    actions.Add([self = shared_from_this(), version = state_.spec().version_id(), instance_id] {
+      self->deps_.events.CheckpointFinished(version, instance_id,
+                                            absl::AbortedError("the instance ended before its checkpoint"));
+    });
+    return;
+  }
+  const InstancePtr instance = it->second;
+  if (instance->checkpoint_granted || instance->state() == InstanceState::kCheckpointing) return;
+  instance->checkpoint_granted = true;
+  if (instance->state() == InstanceState::kIdle) BeginCheckpoint(instance, actions);
+}
+
+void VersionPool::BeginCheckpoint(const InstancePtr& instance, Actions& actions) {
+  if (instance->idle_timer != 0) deps_.timers.Cancel(std::exchange(instance->idle_timer, 0));
+  idle_.erase(std::remove(idle_.begin(), idle_.end(), instance), idle_.end());
+  instance->checkpoint_granted = false;
+  instance->Transition(InstanceState::kCheckpointing);
+  ++jobs_;
+  CheckpointRequest request;
+  request.version = state_;
+  request.instance_id = instance->id();
+  request.answered = instance->answered;
+  request.slot = instance->slot.get();
+  request.connection = instance->connection.get();
+  actions.Add([self = shared_from_this(), instance, request] {
+    const absl::Status queued =
+        self->deps_.checkpoints.Add([self, instance, request] { self->RunCheckpoint(instance, request); });
+    if (queued.ok()) return;
+    self->deps_.events.CheckpointFinished(request.version.spec().version_id(), request.instance_id, queued);
+    Actions later;
+    absl::MutexLock lock(&self->mu_);
+    --self->jobs_;
+    self->checkpoint_instance_.clear();
+    self->BecomeIdle(instance, later);
+  });
+}
+
+void VersionPool::RunCheckpoint(const InstancePtr& instance, CheckpointRequest request) {
+  const absl::Time begun = deps_.clock.Now();
+  const std::string version = request.version.spec().version_id();
+  const FrozenInstance frozen = deps_.checkpointer.Freeze(request);
+  // The freeze took the events for itself; the ones that follow are the pool's again.
+  if (frozen.instance == InstanceAfter::kServing) {
+    instance->slot->init().SetEventHandler([weak = weak_from_this(), id = instance->id()](const InitEvent& event) {
+      if (auto self = weak.lock()) self->OnInitEvent(id, event);
+    });
+  }
+  std::unique_ptr<Slot> canary;
+  {
+    Actions actions;
+    absl::MutexLock lock(&mu_);
+    if (frozen.instance == InstanceAfter::kLost || instance->exit.has_value() || retired_) {
+      Stop(instance, actions);
+      if (!waiting_.empty()) ConsiderStart(actions);
+    } else {
+      BecomeIdle(instance, actions);
+    }
+    if (frozen.status.ok() && !empty_slots_.empty()) {
+      canary = std::move(empty_slots_.back());
+      empty_slots_.pop_back();
+    }
+  }
+  absl::StatusOr<thaw::common::v1::SnapshotInfo> result = frozen.status;
+  if (frozen.status.ok()) {
+    absl::StatusOr<Checkpointer::Published> published = deps_.checkpointer.Publish(request, frozen, std::move(canary));
+    if (published.ok()) {
+      canary = std::move(published->canary_slot);
+      result = std::move(published->snapshot);
+    } else {
+      result = published.status();
+    }
+  }
+  if (result.ok()) {
+    deps_.metrics.CountCheckpoint(AgentMetrics::CheckpointOutcome::kPublished);
+    deps_.metrics.checkpoint_duration->Observe(absl::ToDoubleSeconds(deps_.clock.Now() - begun));
+    deps_.metrics.checkpoint_frozen->Observe(absl::ToDoubleSeconds(frozen.report.frozen));
+    deps_.metrics.checkpoint_bytes->Observe(static_cast<double>(result->raw_bytes()));
+    deps_.log->info("event=checkpoint_published version={} instance={} snapshot={} raw_bytes={} stored_bytes={}", version,
+                    request.instance_id, result->id(), result->raw_bytes(), result->stored_bytes());
+  } else {
+    deps_.metrics.CountCheckpoint(frozen.status.ok() ? AgentMetrics::CheckpointOutcome::kCanaryFailed
+                                  : ReasonOf(frozen.status) == reason::kCheckpointRefused
+                                      ? AgentMetrics::CheckpointOutcome::kRefused
+                                      : AgentMetrics::CheckpointOutcome::kFailed);
+    deps_.log->warn("event=checkpoint_failed version={} instance={} error=\"{}\"", version, request.instance_id,
+                    result.status().ToString());
+  }
+  {
+    Actions actions;
+    absl::MutexLock lock(&mu_);
+    --jobs_;
+    checkpoint_instance_.clear();
+    if (canary != nullptr) KeepEmpty(std::move(canary), actions);
+    if (result.ok() && !state_.has_snapshot()) *state_.mutable_snapshot() = *result;
+    PrepareSlots(actions);
+    FinishRetirement(actions);
+  }
+  deps_.events.CheckpointFinished(version, request.instance_id, result);
+}
+
+// ---------------------------------------------------------------- recovery, retirement, load
+
+void VersionPool::AdoptInstance(std::string instance_id, std::unique_ptr<Slot> slot,
+                                std::unique_ptr<FunctionConnection> connection, std::uint64_t answered) {
+  slot->init().SetEventHandler([weak = weak_from_this(), instance_id](const InitEvent& event) {
+    if (auto self = weak.lock()) self->OnInitEvent(instance_id, event);
+  });
+  Actions actions;
+  absl::MutexLock lock(&mu_);
+  deps_.memory.Reserve(memory_bytes());
+  auto instance = std::make_shared<Instance>(std::move(instance_id));
+  instance->ctl_dir = slot->ctl_dir();
+  instance->slot = std::move(slot);
+  instance->connection = std::move(connection);
+  instance->answered = answered;
+  instances_.emplace(instance->id(), instance);
+  BecomeIdle(instance, actions);
+}
+
+void VersionPool::AdoptSlot(std::unique_ptr<Slot> slot) {
+  Actions actions;
+  absl::MutexLock lock(&mu_);
+  KeepEmpty(std::move(slot), actions);
+}
+
+void VersionPool::Retire(absl::AnyInvocable<void()> drained) {
+  Actions actions;
+  absl::MutexLock lock(&mu_);
+  if (retired_) return;
+  retired_ = true;
+  drained_ = std::move(drained);
+  FailWaiters(absl::UnavailableError(absl::StrCat("version ", state_.spec().version_id(), " of function ",
+                                                  state_.spec().function_name(), " has been replaced; ask again")),
+              actions);
+  const std::vector<InstancePtr> idle = idle_;
+  for (const InstancePtr& instance : idle) Stop(instance, actions);
+  for (std::unique_ptr<Slot>& slot : empty_slots_) Destroy(std::move(slot), actions);
+  empty_slots_.clear();
+  FinishRetirement(actions);
+}
+
+void VersionPool::FinishRetirement(Actions& actions) {
+  if (!retired_ || !instances_.empty() || jobs_ > 0 || drained_ == nullptr) return;
+  actions.Add(std::exchange(drained_, nullptr));
+}
+
+VersionLoad VersionPool::Load() const {
+  absl::MutexLock lock(&mu_);
+  VersionLoad load;
+  load.instances = instances_.size();
+  for (const auto& [id, instance] : instances_) load.busy += instance->state() == InstanceState::kBusy;
+  load.empty_slots = empty_slots_.size();
+  load.waiting = waiting_.size();
+  return load;
+}
+
+std::vector<std::string> VersionPool::ControlDirs() const {
+  absl::MutexLock lock(&mu_);
+  std::vector<std::string> dirs;
+  for (const auto& [id, instance] : instances_) {
+    if (!instance->ctl_dir.empty()) dirs.push_back(instance->ctl_dir);
+  }
+  for (const auto& slot : empty_slots_) dirs.push_back(slot->ctl_dir());
+  return dirs;
+}
+
+}  // namespace thaw::agent

@@ -1,0 +1,257 @@
+#include "agent/start/thaw_starter.h"
+
+#include <sys/utsname.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "common/status/reasons.h"
+#include "common/status/status_macros.h"
+
+namespace thaw::agent {
+namespace {
+
+using thaw::common::v1::CheckpointPolicy;
+
+constexpr absl::Duration kResetLimit = absl::Seconds(10);
+constexpr absl::Duration kStartOrderLimit = absl::Seconds(10);
+constexpr absl::Duration kShortestRestoreLimit = absl::Seconds(1);
+
+// Time that is taken in laps.
+class Stopwatch {
+ public:
+  explicit Stopwatch(const Clock& clock) : clock_(clock), last_(clock.Now()) {}
+  absl::Duration Lap() {
+    const absl::Time before = std::exchange(last_, clock_.Now());
+    return last_ - before;
+  }
+
+ private:
+  const Clock& clock_;
+  absl::Time last_;
+};
+
+bool IsUsable(const VersionState& version) {
+  if (!version.has_snapshot() || version.spec().checkpoint().mode() == CheckpointPolicy::MODE_NEVER) return false;
+  utsname host;
+  uname(&host);
+  return version.snapshot().architecture().empty() || version.snapshot().architecture() == host.machine;
+}
+
+// The image's command without the init that its own ENTRYPOINT begins with: the slot's init is there already.
+std::vector<std::string> FunctionCommand(const ImageInfo& image) {
+  std::vector<std::string> argv = image.entrypoint;
+  if (argv.size() >= 2 && argv[0] == "/thaw/init" && argv[1] == "--") argv.erase(argv.begin(), argv.begin() + 2);
+  argv.insert(argv.end(), image.cmd.begin(), image.cmd.end());
+  return argv;
+}
+
+// The function's whole environment: the image's, then the config, then what Fn's contract says (facts, section 2.1).
+std::map<std::string, std::string> FunctionEnvironment(const VersionState& version, const ImageInfo& image) {
+  std::map<std::string, std::string> env = {{"PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+                                            {"HOME", "/tmp"}};
+  for (const std::string& pair : image.env) {
+    const std::pair<std::string, std::string> split = absl::StrSplit(pair, absl::MaxSplits('=', 1));
+    env[split.first] = split.second;
+  }
+  const auto& spec = version.spec();
+  for (const auto& [key, value] : spec.config()) env[key] = value;
+  env["FN_LISTENER"] = "unix:/tmp/iofs/lsnr.sock";
+  env["FN_FORMAT"] = "http-stream";
+  env["FN_TYPE"] = "sync";
+  env["FN_MEMORY"] = absl::StrCat(spec.memory_mib());
+  env["FN_APP_ID"] = spec.app_id();
+  env["FN_FN_ID"] = spec.function_id();
+  env["FN_APP_NAME"] = spec.app_name();
+  env["FN_FN_NAME"] = spec.function_name();
+  return env;
+}
+
+}  // namespace
+
+absl::StatusOr<StartedInstance> ThawStarter::Start(StartRequest request) {
+  StartedInstance started;
+  started.slot = std::move(request.slot);
+  StartPhases& phases = started.record.phases;
+  const bool thaw = IsUsable(request.version);
+  Stopwatch watch(deps_.clock);
+  if (started.slot == nullptr) {
+    absl::StatusOr<std::unique_ptr<Slot>> slot = deps_.slots.Create(
+        request.version, std::min(deps_.clock.Now() + options_.slot_limit, request.call_deadline));
+    if (!slot.ok()) {
+      deps_.metrics.CountStart(thaw ? StartKind::kRestored : StartKind::kCold, AgentMetrics::StartResult::kFailed);
+      return slot.status();
+    }
+    started.slot = *std::move(slot);
+  }
+  phases.container = watch.Lap();
+
+  if (thaw) {
+    const std::string& snapshot_id = request.version.snapshot().id();
+    bool remote = false;
+    absl::Status failure;
+    absl::StatusOr<v1::Manifest> manifest =
+        Ready(request.version, std::min(deps_.clock.Now() + options_.fetch_limit, request.call_deadline), remote);
+    phases.fetch = watch.Lap();
+    started.record.kind = remote ? StartKind::kRestoredRemote : StartKind::kRestored;
+    if (manifest.ok()) {
+      const absl::Duration left = request.call_deadline - deps_.clock.Now();
+      absl::StatusOr<std::unique_ptr<FunctionConnection>> connection =
+          deps_.restorer.Restore(*started.slot, *manifest, snapshot_id, request.instance_id,
+                                 std::clamp(left / 3, kShortestRestoreLimit, options_.restore_limit));
+      phases.restore = watch.Lap();
+      if (connection.ok()) {
+        started.connection = *std::move(connection);
+        started.answered_before = manifest->info().invocations();
+        deps_.metrics.CountStart(started.record.kind, AgentMetrics::StartResult::kOk);
+        absl::MutexLock lock(&mu_);
+        restore_failures_.erase(snapshot_id);
+        return started;
+      }
+      failure = connection.status();
+      CountRestoreFailure(snapshot_id, failure);
+      const absl::Status reset = ResetSlot(started.slot);
+      if (!reset.ok()) deps_.log->warn("event=slot_lost error=\"{}\"", reset.ToString());
+    } else {
+      failure = manifest.status();
+    }
+    deps_.metrics.CountStart(started.record.kind, AgentMetrics::StartResult::kFellBack);
+    deps_.log->warn("event=restore_fell_back version={} snapshot={} error=\"{}\"", request.version.spec().version_id(),
+                    snapshot_id, failure.ToString());
+    started.record.fallback_reason = std::string(failure.message());
+  }
+
+  started.record.kind = StartKind::kCold;
+  if (started.slot == nullptr) {
+    absl::StatusOr<std::unique_ptr<Slot>> slot = deps_.slots.Create(
+        request.version, std::min(deps_.clock.Now() + options_.slot_limit, request.call_deadline));
+    if (!slot.ok()) {
+      deps_.metrics.CountStart(StartKind::kCold, AgentMetrics::StartResult::kFailed);
+      return slot.status();
+    }
+    started.slot = *std::move(slot);
+    phases.container += watch.Lap();
+  }
+  absl::StatusOr<std::unique_ptr<FunctionConnection>> connection =
+      StartCold(request.version, *started.slot, request.instance_id, request.call_deadline);
+  phases.restore += watch.Lap();
+  if (!connection.ok()) {
+    deps_.metrics.CountStart(StartKind::kCold, AgentMetrics::StartResult::kFailed);
+    deps_.slots.Destroy(std::move(started.slot));
+    return connection.status();
+  }
+  started.connection = *std::move(connection);
+  deps_.metrics.CountStart(StartKind::kCold, AgentMetrics::StartResult::kOk);
+  return started;
+}
+
+absl::StatusOr<v1::Manifest> ThawStarter::Ready(const VersionState& version, absl::Time deadline, bool& remote) {
+  const std::string& snapshot_id = version.snapshot().id();
+  const std::string& version_id = version.spec().version_id();
+  absl::StatusOr<v1::Manifest> manifest;
+  {
+    absl::MutexLock lock(&laying_out_);
+    manifest = LayOut(snapshot_id, version_id);
+  }
+  if (manifest.ok()) return manifest;
+  if (!absl::IsNotFound(manifest.status()) && !absl::IsDataLoss(manifest.status())) return manifest;
+  // Not here, or here and damaged (and by now quarantined): another holder's copy is as good as any.
+  remote = true;
+  const absl::Status fetched = deps_.snapshots.Fetch(version, deadline);
+  if (!fetched.ok()) {
+    return absl::Status(fetched.code(), absl::IsDataLoss(manifest.status())
+                                            ? absl::StrCat(manifest.status().message(), "; and ", fetched.message())
+                                            : std::string(fetched.message()));
+  }
+  absl::MutexLock lock(&laying_out_);
+  manifest = LayOut(snapshot_id, version_id);
+  if (manifest.ok()) deps_.snapshots.ReportHeld(manifest->info());
+  return manifest;
+}
+
+absl::StatusOr<v1::Manifest> ThawStarter::LayOut(const std::string& snapshot_id, const std::string& version_id) {
+  absl::StatusOr<v1::Manifest> manifest = deps_.store.GetManifest(snapshot_id);
+  if (absl::IsDataLoss(manifest.status())) {
+    deps_.snapshots.ReportGone(snapshot_id, std::string(manifest.status().message()));
+  }
+  RETURN_IF_ERROR(manifest.status());
+  const std::string dir = absl::StrCat(deps_.paths.Cracdata(version_id), "/", snapshot_id);
+  std::error_code error;
+  absl::Status ready;
+  if (std::filesystem::exists(dir, error)) {
+    ready = deps_.store.Verify(snapshot_id, dir);
+    if (ready.ok()) return manifest;
+    // The laid-out copy is not what was frozen. It is never restored; the chunks may still be sound.
+    deps_.log->error("event=laid_out_snapshot_damaged snapshot={} error=\"{}\"", snapshot_id, ready.ToString());
+    std::filesystem::remove_all(dir, error);
+  }
+  ready = deps_.store.Materialize(snapshot_id, dir);
+  if (ready.ok()) return manifest;
+  if (absl::IsDataLoss(ready)) {
+    const absl::Status quarantined = deps_.store.Quarantine(snapshot_id, ready.message());
+    deps_.log->error("event=snapshot_quarantined snapshot={} error=\"{}\" quarantine=\"{}\"", snapshot_id, ready.ToString(),
+                     quarantined.ToString());
+    deps_.snapshots.ReportGone(snapshot_id, std::string(ready.message()));
+  }
+  return ready;
+}
+
+void ThawStarter::CountRestoreFailure(const std::string& snapshot_id, const absl::Status& status) {
+  {
+    absl::MutexLock lock(&mu_);
+    if (++restore_failures_[snapshot_id] < kMaxRestoreFailures) return;
+    restore_failures_.erase(snapshot_id);
+  }
+  const absl::Status quarantined = deps_.store.Quarantine(snapshot_id, status.message());
+  deps_.log->error("event=snapshot_given_up snapshot={} failures={} quarantine=\"{}\"", snapshot_id, kMaxRestoreFailures,
+                   quarantined.ToString());
+  deps_.snapshots.ReportGone(snapshot_id, absl::StrCat("failed to restore ", kMaxRestoreFailures,
+                                                       " times in a row: ", status.message()));
+}
+
+absl::Status ThawStarter::ResetSlot(std::unique_ptr<Slot>& slot) {
+  const absl::Status reset = slot->init().Reset(kResetLimit);
+  if (!reset.ok()) deps_.slots.Destroy(std::move(slot));
+  return reset;
+}
+
+absl::StatusOr<std::unique_ptr<FunctionConnection>> ThawStarter::StartCold(const VersionState& version, Slot& slot,
+                                                                           const std::string& instance_id,
+                                                                           absl::Time call_deadline) {
+  ASSIGN_OR_RETURN(const ImageInfo image,
+                   deps_.images.Ensure(version, std::min(deps_.clock.Now() + options_.slot_limit, call_deadline)));
+  StartOrder order;
+  order.argv = FunctionCommand(image);
+  if (order.argv.empty()) {
+    return WithReason(absl::FailedPreconditionError(absl::StrCat("image ", version.spec().image(),
+                                                                 " has neither ENTRYPOINT nor CMD; give it one")),
+                      reason::kImageUnavailable);
+  }
+  order.env = FunctionEnvironment(version, image);
+  order.working_dir = image.working_dir.empty() ? "/" : image.working_dir;
+  order.instance_id = instance_id;
+  order.meta = MakeInstanceMeta(version.spec().version_id(), 0);
+  const absl::StatusOr<int> pid = slot.init().Start(order, kStartOrderLimit);
+  if (!pid.ok()) {
+    return WithReason(absl::Status(pid.status().code(), absl::StrCat("function ", version.spec().function_name(),
+                                                                     " can't be started: ", pid.status().message())),
+                      reason::kFunctionExited);
+  }
+  const absl::Duration limit =
+      std::clamp(call_deadline - deps_.clock.Now(), kShortestRestoreLimit, options_.listen_limit);
+  absl::StatusOr<std::unique_ptr<FunctionConnection>> connection = deps_.restorer.Connect(slot, limit);
+  if (connection.ok()) return connection;
+  // The dialer knows paths only; a person wants the function's name.
+  absl::Status named(connection.status().code(),
+                     absl::StrCat("function ", version.spec().function_name(),
+                                  " did not come up: ", connection.status().message(), "; see `thaw logs`"));
+  const std::string why = ReasonOf(connection.status());
+  return WithReason(std::move(named), why.empty() ? reason::kFunctionNeverListened : why);
+}
+
+}  // namespace thaw::agent

@@ -1,0 +1,75 @@
+#ifndef THAW_AGENT_START_THAW_STARTER_H_
+#define THAW_AGENT_START_THAW_STARTER_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/synchronization/mutex.h"
+#include "agent/metrics.h"
+#include "agent/snapshot/store.h"
+#include "agent/start/restorer.h"
+#include "agent/start/sources.h"
+#include "agent/start/starter.h"
+#include "agent/state/paths.h"
+#include "spdlog/logger.h"
+
+namespace thaw::agent {
+
+// Starts from the version's snapshot: the one that lies here, else the one that a holder has, else cold.
+//
+// A snapshot is verified, each byte, before each restore. One that turns out damaged is quarantined, the scheduler is
+// told, and it is fetched once more from another holder; one that fails to restore kMaxRestoreFailures times in a row on
+// this node is given up here, too. Whatever goes wrong with a snapshot, the call gets a cold start while its deadline
+// allows, and the reason why is in the record.
+class ThawStarter final : public InstanceStarter {
+ public:
+  struct Options {
+    // At most, for CRIU and the function's waking up; never more than a third of what is left of the call's time.
+    absl::Duration restore_limit = absl::Seconds(10);
+    // For taking a snapshot from another node.
+    absl::Duration fetch_limit = absl::Seconds(60);
+    absl::Duration slot_limit = absl::Minutes(2);
+    // From a cold process to its socket.
+    absl::Duration listen_limit = absl::Seconds(30);
+  };
+  struct Deps {
+    SlotFactory& slots;
+    SnapshotStore& store;
+    SnapshotSource& snapshots;
+    ImageSource& images;
+    Restorer& restorer;
+    AgentMetrics& metrics;
+    const Clock& clock;
+    Paths paths;
+    std::shared_ptr<spdlog::logger> log;
+  };
+  static constexpr int kMaxRestoreFailures = 3;
+
+  ThawStarter(const Options& options, const Deps& deps) : options_(options), deps_(deps) {}
+
+  absl::StatusOr<StartedInstance> Start(StartRequest request) override ABSL_LOCKS_EXCLUDED(mu_);
+
+ private:
+  // Has the snapshot laid out and verified; `remote` is set when it had to be fetched.
+  absl::StatusOr<v1::Manifest> Ready(const VersionState& version, absl::Time deadline, bool& remote)
+      ABSL_LOCKS_EXCLUDED(laying_out_);
+  absl::StatusOr<v1::Manifest> LayOut(const std::string& snapshot_id, const std::string& version_id)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(laying_out_);
+  absl::Status ResetSlot(std::unique_ptr<Slot>& slot);
+  absl::StatusOr<std::unique_ptr<FunctionConnection>> StartCold(const VersionState& version, Slot& slot,
+                                                                const std::string& instance_id, absl::Time call_deadline);
+  void CountRestoreFailure(const std::string& snapshot_id, const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
+
+  const Options options_;
+  const Deps deps_;
+  // Two starts of one version must not lay out one snapshot at once.
+  absl::Mutex laying_out_;
+  absl::Mutex mu_;
+  absl::flat_hash_map<std::string, int> restore_failures_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace thaw::agent
+
+#endif  // THAW_AGENT_START_THAW_STARTER_H_
