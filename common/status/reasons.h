@@ -25,6 +25,7 @@ inline constexpr char kHeadersTooLarge[] = "HEADERS_TOO_LARGE";
 inline constexpr char kQueueFull[] = "QUEUE_FULL";
 inline constexpr char kNoMemory[] = "NO_MEMORY";
 inline constexpr char kNoNodeReady[] = "NO_NODE_READY";
+inline constexpr char kSchedulerUnavailable[] = "SCHEDULER_UNAVAILABLE";
 inline constexpr char kNodePinningForbidden[] = "NODE_PINNING_FORBIDDEN";
 inline constexpr char kImageUnavailable[] = "IMAGE_UNAVAILABLE";
 inline constexpr char kEngineUnavailable[] = "ENGINE_UNAVAILABLE";
