@@ -95,7 +95,7 @@ class Tail {
   }
   bool EndsTar() const { return kept_ == std::string(kTarEndBytes, '\0'); }
   std::string Words() const {
-    const std::size_t start = kept_.rfind('{');
+    const std::size_t start = kept_.rfind("{\"error");
     return start == std::string::npos ? "" : kept_.substr(start);
   }
 
@@ -263,7 +263,14 @@ absl::Status DockerRuntime::ExportImage(const std::string& image,
                                                 },
                                                 deadline));
   const std::string act = absl::StrCat("export image ", image);
-  if (!Succeeded(reply)) return Refused(reply, act);
+  if (!Succeeded(reply)) {
+    const absl::Status refused = Refused(reply, act);
+    // An id that it does not know is a 500 of the engine's, about a file that is not there.
+    if (absl::IsInternal(refused) && absl::IsNotFound(InspectImage(image, deadline).status())) {
+      return absl::NotFoundError(refused.message());
+    }
+    return refused;
+  }
   if (!tail.EndsTar()) {
     docker::ProgressStream words;
     words.Feed(tail.Words());

@@ -12,10 +12,10 @@
 #include <boost/beast/core/buffers_range.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
-#include <boost/optional.hpp>
 #include <cerrno>
 #include <cstring>
 #include <ctime>
+#include <limits>
 #include <memory>
 
 #include "absl/strings/str_cat.h"
@@ -230,7 +230,8 @@ absl::StatusOr<EngineReply> EngineHttp::Download(absl::string_view method, absl:
 
   boost::beast::flat_buffer buffer;
   http::response_parser<http::buffer_body> parser;
-  parser.body_limit(boost::none);
+  // Not boost::none, which Boost 1.74 takes for a limit of nothing.
+  parser.body_limit(std::numeric_limits<std::uint64_t>::max());
   http::read_header(*socket, buffer, parser, error);
   if (error) return BrokenExchange(error, socket_path_, act);
   EngineReply reply;
