@@ -127,3 +127,29 @@ images_prometheus() {
   context=$(images_context prometheus "${IMAGES_PROMETHEUS_FILES[@]}")
   image_build "$IMAGE_PROMETHEUS" "$hash" "$context"
 }
+
+IMAGES_JAVA_RUNTIME_FILES=(deploy/images/java-runtime/Dockerfile)
+
+# JDK and CRIU: made while thaw-init is being compiled.
+images_java_runtime_base() {
+  local hash context
+  hash=$(hash_words "$(image_id "$BASE_IMAGE")" "$(hash_files "${IMAGES_JAVA_RUNTIME_FILES[@]}")")
+  context=$(images_context java-runtime-base "${IMAGES_JAVA_RUNTIME_FILES[@]}")
+  image_build thaw/java-runtime-base:latest "$hash" "$context" --target base
+}
+
+# images_java_runtime THAW-INIT: what Java functions run on, with this thaw-init and the FDK of out/fdk.
+images_java_runtime() {
+  local init=$1 hash context alias
+  hash=$(hash_words "$(image_id "$BASE_IMAGE")" "$(hash_files "${IMAGES_JAVA_RUNTIME_FILES[@]}")" \
+    "$(sha256sum <"$init")" "$(cd "$THAW_OUT/fdk/runtime" && sha256sum ./*.jar)")
+  context=$(images_context java-runtime "${IMAGES_JAVA_RUNTIME_FILES[@]}")
+  mkdir "$context/fdk"
+  cp "$init" "$context/thaw-init"
+  cp "$THAW_OUT"/fdk/runtime/*.jar "$context/fdk/"
+  image_build "$IMAGE_JAVA_RUNTIME" "$hash" "$context"
+  for alias in "${IMAGE_JAVA_RUNTIME_ALIASES[@]}"; do docker tag "$IMAGE_JAVA_RUNTIME" "$alias"; done
+}
+
+# The FDK, the demo's jars, and the image that functions are built in. Arguments go to build-fdk.
+images_fdk() { THAW_OUT=$THAW_OUT bash "$THAW_ROOT/deploy/images/build-fdk" --image "$@"; }

@@ -10,9 +10,6 @@ PACKAGES_BUILD=(
   libsqlite3-dev libssl-dev libzstd-dev libcli11-dev
 )
 
-# Building the Java FDK and the example functions.
-PACKAGES_JAVA=(maven default-jdk-headless)
-
 # The tests' own: GoogleTest, the scripts' linter, and what the tests call.
 PACKAGES_TEST=(
   libgtest-dev libgmock-dev shellcheck python3 python3-yaml openssl curl jq sqlite3 iproute2
