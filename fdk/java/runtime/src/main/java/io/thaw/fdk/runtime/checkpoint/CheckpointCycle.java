@@ -80,16 +80,19 @@ public final class CheckpointCycle {
      * @throws IOException when the socket can't be opened again
      */
     public void freeze() throws IOException {
+        long start = System.nanoTime();
         socket.beforeCheckpoint(null);
+        logCallback(CallbackObserver.Phase.BEFORE, socket.toString(), System.nanoTime() - start, null);
         try {
             freezeRequest.sendAndWait();
             restores++;
         } catch (IOException e) {
             log("not made: " + e.getMessage());
         }
-        long start = System.nanoTime();
+        start = System.nanoTime();
         // Connections made from now on wait in the backlog until this returns.
         socket.afterRestore(null);
+        logCallback(CallbackObserver.Phase.AFTER, socket.toString(), System.nanoTime() - start, null);
         List<String> left = reseeder.reseed();
         tellAfterRestore();
         if (!left.isEmpty()) {

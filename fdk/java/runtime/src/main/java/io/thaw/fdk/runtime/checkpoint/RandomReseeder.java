@@ -3,6 +3,7 @@ package io.thaw.fdk.runtime.checkpoint;
 import java.io.FileInputStream;
 import java.io.IOException;
 import java.lang.reflect.Field;
+import java.lang.reflect.Modifier;
 import java.nio.ByteBuffer;
 import java.security.SecureRandom;
 import java.util.ArrayList;
@@ -131,7 +132,13 @@ final class RandomReseeder {
                 continue;
             }
             try {
-                add(staticValue(type, "defaultGen"));
+                for (Field field : type.getDeclaredFields()) {
+                    // Its name differs between generators.
+                    if (Modifier.isStatic(field.getModifiers()) && field.getType() == AtomicLong.class) {
+                        field.setAccessible(true);
+                        add(field.get(null));
+                    }
+                }
             } catch (ReflectiveOperationException | RuntimeException e) {
                 unreachable.add("new " + name + " (" + e.getMessage() + ")");
             }
