@@ -668,8 +668,10 @@ void VersionPool::RunCheckpoint(const InstancePtr& instance, CheckpointRequest r
       empty_slots_.pop_back();
     }
   }
-  absl::StatusOr<thaw::common::v1::SnapshotInfo> result = frozen.status;
-  if (frozen.status.ok()) {
+  absl::StatusOr<thaw::common::v1::SnapshotInfo> result = absl::UnknownError("not published");
+  if (!frozen.status.ok()) {
+    result = frozen.status;
+  } else {
     absl::StatusOr<Checkpointer::Published> published = deps_.checkpointer.Publish(request, frozen, std::move(canary));
     if (published.ok()) {
       canary = std::move(published->canary_slot);
@@ -756,7 +758,12 @@ VersionLoad VersionPool::Load() const {
   absl::MutexLock lock(&mu_);
   VersionLoad load;
   load.instances = instances_.size();
-  for (const auto& [id, instance] : instances_) load.busy += instance->state() == InstanceState::kBusy;
+  for (const auto& [id, instance] : instances_) {
+    load.starting += instance->state() == InstanceState::kStarting;
+    load.idle += instance->state() == InstanceState::kIdle;
+    load.busy += instance->state() == InstanceState::kBusy;
+    load.checkpointing += instance->state() == InstanceState::kCheckpointing;
+  }
   load.empty_slots = empty_slots_.size();
   load.waiting = waiting_.size();
   return load;

@@ -89,8 +89,12 @@ struct PoolDeps {
 };
 
 struct VersionLoad {
+  // All, and those in each state that takes part in the work.
   std::size_t instances = 0;
+  std::size_t starting = 0;
+  std::size_t idle = 0;
   std::size_t busy = 0;
+  std::size_t checkpointing = 0;
   std::size_t empty_slots = 0;
   std::size_t waiting = 0;
 };

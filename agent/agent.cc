@@ -1,0 +1,539 @@
+#include "agent/agent.h"
+
+#include <sys/stat.h>
+#include <sys/sysinfo.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "agent/checkpoint/criu_checkpointer.h"
+#include "agent/container/docker_runtime.h"
+#include "agent/instance/unix_slot_init.h"
+#include "agent/invoke/unix_dialer.h"
+#include "agent/metrics.h"
+#include "agent/node/node_images.h"
+#include "agent/node/node_snapshots.h"
+#include "agent/node/scheduler_link.h"
+#include "agent/node/version_file.h"
+#include "agent/pool/container_slots.h"
+#include "agent/pool/pool.h"
+#include "agent/recovery/recovery.h"
+#include "agent/service/functions_service.h"
+#include "agent/service/images_service.h"
+#include "agent/service/snapshots_service.h"
+#include "agent/snapshot/disk_store.h"
+#include "agent/start/restorer.h"
+#include "agent/start/thaw_starter.h"
+#include "agent/transfer/metrics.h"
+#include "common/executor/thread_pool.h"
+#include "common/executor/timer_thread.h"
+#include "common/metrics/metrics.h"
+#include "common/rpc/client.h"
+#include "common/rpc/server.h"
+#include "common/status/status_macros.h"
+#include "common/version/version.h"
+
+namespace thaw::agent {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr absl::Duration kEngineLimit = absl::Seconds(10);
+constexpr absl::Duration kProbeLimit = absl::Minutes(1);
+constexpr absl::Duration kRecoveryLimit = absl::Minutes(2);
+constexpr absl::Duration kImageLimit = absl::Minutes(10);
+constexpr absl::Duration kHealthInterval = absl::Seconds(5);
+constexpr absl::Duration kGaugeInterval = absl::Milliseconds(500);
+
+std::uint64_t DefaultMemoryBudget() {
+  std::ifstream meminfo("/proc/meminfo");
+  std::string key, unit;
+  std::uint64_t kib = 0;
+  while (meminfo >> key >> kib >> unit) {
+    if (key == "MemAvailable:") return kib * 1024 / 10 * 8;
+  }
+  return 1ull << 30;
+}
+
+absl::Status MakeDirectories(const Paths& paths) {
+  std::error_code error;
+  fs::create_directories(paths.data(), error);
+  for (const std::string& dir : {paths.data() + "/bin", paths.Slots(), paths.Versions()}) {
+    if (!error) fs::create_directories(dir, error);
+    chmod(dir.c_str(), 0700);
+  }
+  if (error) {
+    return absl::FailedPreconditionError(absl::StrCat("data directory ", paths.data(), " can't be made: ", error.message(),
+                                                      "; choose another with --data-dir"));
+  }
+  chmod(paths.data().c_str(), 0711);
+  return absl::OkStatus();
+}
+
+// The init that containers mount lies in the data directory, which the engine sees too. Written beside and renamed:
+// running containers keep the old one.
+absl::Status InstallInit(const std::string& source, const Paths& paths) {
+  std::error_code error;
+  const std::string fresh = absl::StrCat(paths.InitBinary(), ".new");
+  fs::copy_file(source, fresh, fs::copy_options::overwrite_existing, error);
+  if (!error) fs::permissions(fresh, fs::perms(0755), error);
+  if (!error) fs::rename(fresh, paths.InitBinary(), error);
+  if (error) {
+    return absl::NotFoundError(absl::StrCat("thaw-init ", source, " can't be installed as ", paths.InitBinary(), ": ",
+                                            error.message(), "; name it with --init-binary"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status WritePortFile(const std::string& path, int grpc, int metrics) {
+  if (path.empty()) return absl::OkStatus();
+  const std::string fresh = path + ".new";
+  {
+    std::ofstream file(fresh);
+    file << "grpc=" << grpc << "\nmetrics=" << metrics << "\n";
+    if (!file.flush()) return absl::InternalError(absl::StrCat("port file ", path, " can't be written"));
+  }
+  std::error_code error;
+  fs::rename(fresh, path, error);
+  if (error) return absl::InternalError(absl::StrCat("port file ", path, " can't be written: ", error.message()));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+// Members are declared so that each is destroyed before what it uses; Stop() has ended all threads by then.
+class Agent::Parts final : public PoolEvents, public SchedulerCommands {
+ public:
+  Parts(const Options& options, std::shared_ptr<spdlog::logger> log)
+      : options_(options), log_(std::move(log)), paths_(options.data_dir) {}
+
+  absl::Status Start();
+  void Stop();
+  int port() const { return server_->port(); }
+  int metrics_port() const { return metrics_server_->port(); }
+
+  // PoolEvents
+  void WantsCheckpoint(const std::string& version_id, const std::string& instance_id) override;
+  void CheckpointFinished(const std::string& version_id, const std::string& instance_id,
+                          const absl::StatusOr<thaw::common::v1::SnapshotInfo>& result) override;
+  bool MakeRoom(const std::string& for_version_id, std::uint64_t) override { return pool_->MakeRoom(for_version_id); }
+
+  // SchedulerCommands
+  thaw::scheduler::v1::Register MakeRegister() override;
+  thaw::scheduler::v1::Heartbeat MakeHeartbeat() override ABSL_LOCKS_EXCLUDED(mu_);
+  void OnConnected(const std::vector<std::string>& live_versions) override;
+  void OnVersionState(const VersionState& state) override;
+  void OnVersionRemoved(const std::string& version_id) override;
+  void OnCheckpointGrant(const thaw::scheduler::v1::CheckpointGrant& grant) override;
+  void OnRemoveSnapshot(const std::string& snapshot_id) override;
+
+ private:
+  absl::Status ProbeEngine();
+  absl::Status OpenStore();
+  absl::Status Serve();
+  void FindVersion(const std::string& version_id, absl::Time deadline,
+                   absl::AnyInvocable<void(absl::StatusOr<std::shared_ptr<VersionPool>>)> done);
+  // Has the image brought here ahead of the first call, on the transfers' executor.
+  void BringImage(const VersionState& state) ABSL_LOCKS_EXCLUDED(mu_);
+  void SaveVersions();
+  void CheckHealth() ABSL_LOCKS_EXCLUDED(mu_);
+  void UpdateGauges();
+  // On the housekeeping executor, or an error in the log.
+  void Later(Executor& executor, const char* what, absl::AnyInvocable<void()> work);
+
+  const Options options_;
+  const std::shared_ptr<spdlog::logger> log_;
+  const Paths paths_;
+  const RealClock clock_;
+  std::shared_ptr<const Security> security_;
+  std::shared_ptr<prometheus::Registry> registry_ = std::make_shared<prometheus::Registry>();
+  std::unique_ptr<AgentMetrics> metrics_;
+  std::unique_ptr<TransferMetrics> transfer_metrics_;
+  std::unique_ptr<MetricsServer> metrics_server_;
+  std::unique_ptr<MemoryBudget> memory_;
+  EngineInfo engine_;
+  Profile profile_;
+
+  std::unique_ptr<TimerThread> timers_;
+  std::shared_ptr<ChannelPool> channels_;
+  std::unique_ptr<DockerRuntime> runtime_;
+  std::unique_ptr<UnixSlotInitConnector> connector_;
+  std::unique_ptr<DiskSnapshotStore> store_;
+  std::unique_ptr<SchedulerLink> link_;
+  std::unique_ptr<NodeImages> images_;
+  std::unique_ptr<NodeSnapshots> snapshots_;
+  std::unique_ptr<FunctionDialer> dialer_;
+  std::unique_ptr<Restorer> restorer_;
+  std::unique_ptr<ContainerSlots> slots_;
+  std::unique_ptr<ThawStarter> starter_;
+  std::unique_ptr<CriuCheckpointer> checkpointer_;
+  std::unique_ptr<ThreadPool> starts_, checkpoints_, housekeeping_, transfers_, disk_;
+  std::unique_ptr<Pool> pool_;
+  std::unique_ptr<FunctionsService> functions_service_;
+  std::unique_ptr<SnapshotsService> snapshots_service_;
+  std::unique_ptr<ImagesService> images_service_;
+  std::unique_ptr<RpcServer> server_;
+
+  absl::Mutex mu_;
+  std::string unhealthy_ ABSL_GUARDED_BY(mu_);
+  std::set<std::string> images_coming_ ABSL_GUARDED_BY(mu_);
+  bool stopped_ = false;
+};
+
+absl::Status Agent::Parts::Start() {
+  RETURN_IF_ERROR(options_.Validate());
+  ASSIGN_OR_RETURN(security_, Security::Load(options_.security));
+  RETURN_IF_ERROR(security_->CheckListenAddress(options_.listen));
+  RETURN_IF_ERROR(security_->CheckListenAddress(options_.metrics_listen));
+  RETURN_IF_ERROR(MakeDirectories(paths_));
+  RETURN_IF_ERROR(InstallInit(options_.init_binary, paths_));
+  metrics_ = std::make_unique<AgentMetrics>(*registry_);
+  transfer_metrics_ = std::make_unique<TransferMetrics>(*registry_);
+  memory_ = std::make_unique<MemoryBudget>(options_.memory_limit_bytes != 0 ? options_.memory_limit_bytes
+                                                                            : DefaultMemoryBudget());
+  timers_ = std::make_unique<TimerThread>();
+  channels_ = std::make_shared<ChannelPool>(security_);
+  RETURN_IF_ERROR(ProbeEngine());
+  RETURN_IF_ERROR(OpenStore());
+
+  connector_ = std::make_unique<UnixSlotInitConnector>();
+  SchedulerLink::Options link;
+  link.address = options_.scheduler;
+  link_ = std::make_unique<SchedulerLink>(link, channels_, *this, *timers_, *metrics_, log_);
+  images_ = std::make_unique<NodeImages>(*runtime_, channels_, *transfer_metrics_, log_);
+  snapshots_ = std::make_unique<NodeSnapshots>(*store_, *link_, channels_, *transfer_metrics_, log_);
+  dialer_ = MakeUnixFunctionDialer(options_.max_body_bytes);
+  restorer_ = std::make_unique<Restorer>(*dialer_, clock_);
+
+  ContainerSlots::Options slots;
+  slots.node_id = options_.node_id;
+  slots.profile = profile_;
+  slots.network = options_.network;
+  slots_ = std::make_unique<ContainerSlots>(
+      slots, ContainerSlots::Deps{*runtime_, *connector_, *images_, clock_, paths_, log_});
+  ThawStarter::Options starter;
+  starter.restore_limit = options_.restore_limit;
+  starter.listen_limit = options_.listen_limit;
+  starter_ = std::make_unique<ThawStarter>(
+      starter, ThawStarter::Deps{*slots_, *store_, *snapshots_, *images_, *restorer_, *metrics_, clock_, paths_, log_});
+  CriuCheckpointer::Options checkpointer;
+  checkpointer.node_id = options_.node_id;
+  checkpointer.dump_limit = options_.dump_limit;
+  checkpointer_ = std::make_unique<CriuCheckpointer>(
+      checkpointer, CriuCheckpointer::Deps{*store_, *slots_, *images_, *restorer_, clock_, paths_, log_});
+
+  const std::size_t cpus = std::max(1u, std::thread::hardware_concurrency());
+  starts_ = std::make_unique<ThreadPool>(ThreadPool::Options{"starts", 4 + 2 * cpus, 4096});
+  // One at a time: a checkpoint is never urgent, and two would slow the calls twice.
+  checkpoints_ = std::make_unique<ThreadPool>(ThreadPool::Options{"checkpoints", 1, 256});
+  housekeeping_ = std::make_unique<ThreadPool>(ThreadPool::Options{"housekeeping", 4, 100000});
+  transfers_ = std::make_unique<ThreadPool>(ThreadPool::Options{"transfers", 4, 1024});
+  disk_ = std::make_unique<ThreadPool>(ThreadPool::Options{"disk", 4, 4096});
+  PoolOptions pool;
+  pool.max_instances_per_version =
+      options_.max_instances_per_function != 0 ? options_.max_instances_per_function : 2 * cpus;
+  pool.max_waiting_calls = options_.max_waiting_calls;
+  pool.spare_slot_time = options_.spare_slot_time;
+  pool_ = std::make_unique<Pool>(pool, PoolDeps{*starter_, *checkpointer_, *slots_, *this, *memory_, *metrics_, *starts_,
+                                                *checkpoints_, *housekeeping_, *timers_, clock_, log_});
+
+  ASSIGN_OR_RETURN(const std::vector<VersionState> known, LoadVersionFile(paths_.VersionStates()));
+  for (const VersionState& state : known) pool_->Apply(state);
+  Recovery recovery(options_.node_id,
+                    Recovery::Deps{*runtime_, *connector_, *restorer_, *pool_, *metrics_, clock_, paths_, log_});
+  RETURN_IF_ERROR(recovery.Run(clock_.Now() + kRecoveryLimit));
+  RETURN_IF_ERROR(Serve());
+  link_->Start();
+  CheckHealth();
+  UpdateGauges();
+  return absl::OkStatus();
+}
+
+absl::Status Agent::Parts::ProbeEngine() {
+  runtime_ = std::make_unique<DockerRuntime>(DockerRuntime::Options{options_.docker_socket});
+  ASSIGN_OR_RETURN(engine_, runtime_->GetEngineInfo(clock_.Now() + kEngineLimit));
+  ProfileProbe probe(*runtime_, ProfileProbe::Options{options_.node_id, paths_.InitBinary(), ""});
+  ASSIGN_OR_RETURN(profile_, probe.Choose(options_.profile, clock_.Now() + kProbeLimit));
+  log_->info("event=engine version={} cgroup={} profile={} note=\"{}\"", engine_.version, engine_.cgroup_version,
+             std::string(profile_.name()), profile_.note);
+  return absl::OkStatus();
+}
+
+absl::Status Agent::Parts::OpenStore() {
+  DiskSnapshotStore::Options options;
+  options.root = paths_.SnapshotStore();
+  options.clock = &clock_;
+  options.on_stored_bytes = [this](std::uint64_t bytes) { transfer_metrics_->SetStoreBytes(bytes); };
+  options.on_quarantined = [this](const std::string& snapshot_id, const std::string& reason) {
+    transfer_metrics_->CountQuarantined();
+    // While the store is being opened there is no link yet; the registration says what is here.
+    if (snapshots_ != nullptr) snapshots_->ReportGone(snapshot_id, reason);
+  };
+  ASSIGN_OR_RETURN(store_, DiskSnapshotStore::Open(std::move(options)));
+  for (const auto& [snapshot_id, reason] : store_->recovery().quarantined) {
+    log_->error("event=snapshot_quarantined_at_start snapshot={} reason=\"{}\"", snapshot_id, reason);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Agent::Parts::Serve() {
+  FunctionsService::Options functions;
+  functions.max_body_bytes = options_.max_body_bytes;
+  functions_service_ = std::make_unique<FunctionsService>(
+      functions, security_, *pool_,
+      [this](const std::string& version_id, absl::Time deadline,
+             absl::AnyInvocable<void(absl::StatusOr<std::shared_ptr<VersionPool>>)> done) {
+        FindVersion(version_id, deadline, std::move(done));
+      },
+      *disk_, *timers_);
+  snapshots_service_ = std::make_unique<SnapshotsService>(*store_, security_, *disk_, *transfer_metrics_);
+  images_service_ = std::make_unique<ImagesService>(*runtime_, security_, *transfers_, *transfer_metrics_);
+  ASSIGN_OR_RETURN(metrics_server_, MetricsServer::Create(options_.metrics_listen, registry_));
+  RpcServer::Options server;
+  server.listen_address = options_.listen;
+  server.max_message_bytes = static_cast<int>(options_.max_body_bytes + (4u << 20));
+  ASSIGN_OR_RETURN(server_, RpcServer::Start(server, *security_,
+                                             {functions_service_.get(), snapshots_service_.get(), images_service_.get()}));
+  log_->info("event=ready node={} listen_port={} metrics_port={}", options_.node_id, server_->port(),
+             metrics_server_->port());
+  return WritePortFile(options_.port_file, server_->port(), metrics_server_->port());
+}
+
+void Agent::Parts::Stop() {
+  if (std::exchange(stopped_, true)) return;
+  if (server_ != nullptr) {
+    link_->Drain();
+    server_->Shutdown(options_.stop_grace);
+  }
+  if (link_ != nullptr) link_->Stop();
+  for (ThreadPool* pool : {starts_.get(), checkpoints_.get(), transfers_.get(), disk_.get(), housekeeping_.get()}) {
+    if (pool != nullptr) pool->Shutdown();
+  }
+  if (pool_ != nullptr) SaveVersions();
+  // Timed work may name any part: it goes first.
+  timers_.reset();
+}
+
+void Agent::Parts::Later(Executor& executor, const char* what, absl::AnyInvocable<void()> work) {
+  const absl::Status queued = executor.Add(std::move(work));
+  if (!queued.ok()) log_->error("event=not_queued what={} error=\"{}\"", what, queued.ToString());
+}
+
+void Agent::Parts::FindVersion(const std::string& version_id, absl::Time deadline,
+                               absl::AnyInvocable<void(absl::StatusOr<std::shared_ptr<VersionPool>>)> done) {
+  std::shared_ptr<VersionPool> pool = pool_->Find(version_id);
+  if (pool != nullptr) {
+    done(std::move(pool));
+    return;
+  }
+  link_->GetVersion(version_id, deadline, [this, done = std::move(done)](absl::StatusOr<VersionState> state) mutable {
+    if (!state.ok()) {
+      done(state.status());
+      return;
+    }
+    done(pool_->Apply(*state));
+  });
+}
+
+// ---------------------------------------------------------------- the pool's news
+
+void Agent::Parts::WantsCheckpoint(const std::string& version_id, const std::string& instance_id) {
+  thaw::scheduler::v1::NodeMessage message;
+  message.mutable_checkpoint_request()->set_version_id(version_id);
+  message.mutable_checkpoint_request()->set_instance_id(instance_id);
+  link_->Send(std::move(message));
+}
+
+void Agent::Parts::CheckpointFinished(const std::string& version_id, const std::string& instance_id,
+                                      const absl::StatusOr<thaw::common::v1::SnapshotInfo>& result) {
+  thaw::scheduler::v1::NodeMessage message;
+  auto& finished = *message.mutable_checkpoint_result();
+  finished.set_version_id(version_id);
+  finished.set_instance_id(instance_id);
+  if (result.ok()) {
+    *finished.mutable_snapshot() = *result;
+  } else {
+    finished.set_error(std::string(result.status().message()));
+  }
+  link_->Send(std::move(message));
+}
+
+// ---------------------------------------------------------------- the scheduler's words
+
+thaw::scheduler::v1::Register Agent::Parts::MakeRegister() {
+  thaw::scheduler::v1::Register message;
+  auto& node = *message.mutable_node();
+  node.set_id(options_.node_id);
+  node.set_address(!options_.advertise.empty() ? options_.advertise : absl::StrCat("127.0.0.1:", server_->port()));
+  node.set_memory_total_bytes(memory_->total());
+  node.set_memory_reserved_bytes(memory_->reserved());
+  node.set_cpus(std::max(1u, std::thread::hardware_concurrency()));
+  node.set_container_profile(std::string(profile_.name()));
+  node.set_profile_note(profile_.note);
+  node.set_agent_version(kVersion);
+  utsname host;
+  uname(&host);
+  node.set_architecture(host.machine);
+  node.set_kernel(host.release);
+  for (auto& snapshot : store_->List()) *message.add_snapshots() = std::move(snapshot);
+  for (const std::string& image_id : images_->Known()) message.add_image_ids(image_id);
+  return message;
+}
+
+thaw::scheduler::v1::Heartbeat Agent::Parts::MakeHeartbeat() {
+  thaw::scheduler::v1::Heartbeat beat;
+  beat.set_memory_reserved_bytes(memory_->reserved());
+  beat.set_snapshots(static_cast<std::uint32_t>(store_->List().size()));
+  for (const auto& [version_id, load] : pool_->Loads()) {
+    auto& version = *beat.add_versions();
+    version.set_version_id(version_id);
+    version.set_instances(static_cast<std::uint32_t>(load.instances));
+    version.set_busy(static_cast<std::uint32_t>(load.busy));
+    version.set_slots(static_cast<std::uint32_t>(load.empty_slots));
+    version.set_waiting_calls(static_cast<std::uint32_t>(load.waiting));
+  }
+  absl::MutexLock lock(&mu_);
+  beat.set_unhealthy_reason(unhealthy_);
+  return beat;
+}
+
+void Agent::Parts::OnConnected(const std::vector<std::string>& live_versions) {
+  const std::set<std::string> live(live_versions.begin(), live_versions.end());
+  for (const VersionState& state : pool_->States()) {
+    if (!live.contains(state.spec().version_id())) OnVersionRemoved(state.spec().version_id());
+  }
+}
+
+void Agent::Parts::OnVersionState(const VersionState& state) {
+  pool_->Apply(state);
+  BringImage(state);
+  Later(*housekeeping_, "save_versions", [this] { SaveVersions(); });
+}
+
+void Agent::Parts::BringImage(const VersionState& state) {
+  const std::string& image_id = state.spec().image_id();
+  if (image_id.empty() || images_->IsKnown(image_id)) return;
+  {
+    absl::MutexLock lock(&mu_);
+    if (!images_coming_.insert(image_id).second) return;
+  }
+  Later(*transfers_, "bring_image", [this, state, image_id] {
+    const absl::Status brought = images_->Ensure(state, clock_.Now() + kImageLimit).status();
+    {
+      absl::MutexLock lock(&mu_);
+      images_coming_.erase(image_id);
+    }
+    if (!brought.ok()) {
+      // The next word on this version (a new holder, say) or its first call tries again.
+      log_->warn("event=image_not_here image={} error=\"{}\"", image_id, brought.ToString());
+      return;
+    }
+    thaw::scheduler::v1::NodeMessage held;
+    held.mutable_image_held()->set_image_id(image_id);
+    link_->Send(std::move(held));
+  });
+}
+
+void Agent::Parts::OnVersionRemoved(const std::string& version_id) {
+  log_->info("event=version_removed version={}", version_id);
+  pool_->Remove(version_id, [this, version_id] {
+    Later(*housekeeping_, "remove_version", [this, version_id] {
+      for (const auto& snapshot : store_->List()) {
+        if (snapshot.version_id() != version_id) continue;
+        const absl::Status removed = store_->Remove(snapshot.id());
+        if (!removed.ok()) log_->error("event=snapshot_not_removed snapshot={} error=\"{}\"", snapshot.id(), removed.ToString());
+      }
+      std::error_code error;
+      fs::remove_all(paths_.Version(version_id), error);
+      SaveVersions();
+    });
+  });
+}
+
+void Agent::Parts::OnCheckpointGrant(const thaw::scheduler::v1::CheckpointGrant& grant) {
+  const std::shared_ptr<VersionPool> pool = pool_->Find(grant.version_id());
+  if (pool == nullptr) return;
+  pool->OnCheckpointGrant(grant.instance_id(), grant.granted(), FromProto(grant.retry_after()));
+}
+
+void Agent::Parts::OnRemoveSnapshot(const std::string& snapshot_id) {
+  Later(*housekeeping_, "remove_snapshot", [this, snapshot_id] {
+    const absl::StatusOr<v1::Manifest> manifest = store_->GetManifest(snapshot_id);
+    const absl::Status removed = store_->Remove(snapshot_id);
+    if (!removed.ok()) log_->error("event=snapshot_not_removed snapshot={} error=\"{}\"", snapshot_id, removed.ToString());
+    if (!manifest.ok()) return;
+    std::error_code error;
+    fs::remove_all(absl::StrCat(paths_.Cracdata(manifest->info().version_id()), "/", snapshot_id), error);
+  });
+}
+
+void Agent::Parts::SaveVersions() {
+  const absl::Status saved = SaveVersionFile(paths_.VersionStates(), pool_->States());
+  if (!saved.ok()) log_->error("event=versions_not_saved error=\"{}\"", saved.ToString());
+}
+
+void Agent::Parts::CheckHealth() {
+  timers_->RunAfter(kHealthInterval, [this] {
+    Later(*housekeeping_, "health", [this] {
+      const absl::Status health = runtime_->GetEngineInfo(clock_.Now() + kEngineLimit).status();
+      {
+        absl::MutexLock lock(&mu_);
+        unhealthy_ = health.ok() ? "" : std::string(health.message());
+      }
+      CheckHealth();
+    });
+  });
+}
+
+void Agent::Parts::UpdateGauges() {
+  VersionLoad all;
+  for (const auto& [id, load] : pool_->Loads()) {
+    all.instances += load.instances;
+    all.starting += load.starting;
+    all.idle += load.idle;
+    all.busy += load.busy;
+    all.checkpointing += load.checkpointing;
+    all.empty_slots += load.empty_slots;
+    all.waiting += load.waiting;
+  }
+  metrics_->instances_starting->Set(static_cast<double>(all.starting));
+  metrics_->instances_idle->Set(static_cast<double>(all.idle));
+  metrics_->instances_busy->Set(static_cast<double>(all.busy));
+  metrics_->instances_checkpointing->Set(static_cast<double>(all.checkpointing));
+  metrics_->slots_empty->Set(static_cast<double>(all.empty_slots));
+  metrics_->slots_occupied->Set(static_cast<double>(all.instances));
+  metrics_->waiting_calls->Set(static_cast<double>(all.waiting));
+  metrics_->memory_reserved_bytes->Set(static_cast<double>(memory_->reserved()));
+  timers_->RunAfter(kGaugeInterval, [this] { UpdateGauges(); });
+}
+
+// ----------------------------------------------------------------
+
+Agent::Agent(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+Agent::~Agent() { Stop(); }
+
+absl::StatusOr<std::unique_ptr<Agent>> Agent::Start(const Options& options, std::shared_ptr<spdlog::logger> log) {
+  auto parts = std::make_unique<Parts>(options, std::move(log));
+  const absl::Status started = parts->Start();
+  if (!started.ok()) {
+    parts->Stop();
+    return started;
+  }
+  return std::unique_ptr<Agent>(new Agent(std::move(parts)));
+}
+
+int Agent::port() const { return parts_->port(); }
+int Agent::metrics_port() const { return parts_->metrics_port(); }
+void Agent::Stop() { parts_->Stop(); }
+
+}  // namespace thaw::agent

@@ -1,0 +1,54 @@
+#ifndef THAW_AGENT_OPTIONS_H_
+#define THAW_AGENT_OPTIONS_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "agent/container/profile.h"
+#include "common/rpc/security.h"
+
+namespace thaw::agent {
+
+// What the operator sets.
+struct Options {
+  // Unique in the cluster; a safe name (common/ids/ids.h).
+  std::string node_id;
+  std::string listen = "127.0.0.1:7200";
+  // host:port by which gateways and other agents reach this one; empty: `listen` with the port that was bound.
+  std::string advertise;
+  std::string metrics_listen = "127.0.0.1:7201";
+  // host:port of the scheduler.
+  std::string scheduler;
+  // Absolute; at most Paths::kMaxDataDirLength bytes; the same path for the container engine.
+  std::string data_dir = "/var/lib/thaw/node";
+  std::string docker_socket = "/var/run/docker.sock";
+  // The static thaw-init to mount into the containers.
+  std::string init_binary;
+  ProfileRequest profile = ProfileRequest::kAuto;
+  std::string network = "bridge";
+  // What functions may use of the host's memory; 0: 80 % of what was available at the start.
+  std::uint64_t memory_limit_bytes = 0;
+  // Of one version on this node; 0: twice the number of CPUs.
+  std::uint32_t max_instances_per_function = 0;
+  std::uint32_t max_waiting_calls = 1024;
+  std::uint64_t max_body_bytes = 64ull << 20;
+  absl::Duration restore_limit = absl::Seconds(10);
+  absl::Duration dump_limit = absl::Seconds(60);
+  absl::Duration listen_limit = absl::Seconds(30);
+  absl::Duration spare_slot_time = absl::Minutes(1);
+  // How long calls under way may go on after a stop was asked for.
+  absl::Duration stop_grace = absl::Seconds(10);
+  // Written once the agent serves: `grpc=<port>` and `metrics=<port>` lines.
+  std::string port_file;
+  std::string log_level = "info";
+  SecurityOptions security;
+
+  // INVALID_ARGUMENT names the flag and what it takes.
+  absl::Status Validate() const;
+};
+
+}  // namespace thaw::agent
+
+#endif  // THAW_AGENT_OPTIONS_H_

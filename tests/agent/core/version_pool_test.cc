@@ -1,0 +1,496 @@
+#include "agent/pool/version_pool.h"
+
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/instance/instance.h"
+#include "agent/pool/pool.h"
+#include "common/log/log.h"
+#include "common/rpc/client.h"
+#include "common/status/reasons.h"
+#include "prometheus/registry.h"
+#include "tests/fakes/fake_clock.h"
+#include "tests/fakes/fake_function.h"
+#include "tests/fakes/fake_slots.h"
+
+namespace thaw::agent {
+namespace {
+
+using testing::FakeClock;
+using testing::FakeExecutor;
+using testing::FakeFunction;
+using testing::FakeFunctionConnection;
+using testing::FakeSlotFactory;
+
+constexpr absl::Duration kIdleTimeout = absl::Seconds(30);
+
+VersionState MakeState(const std::string& version = "v1") {
+  VersionState state;
+  auto& spec = *state.mutable_spec();
+  spec.set_version_id(version);
+  spec.set_function_id("fn");
+  spec.set_function_name("hello");
+  spec.set_image_id("sha256:aa");
+  spec.set_memory_mib(128);
+  *spec.mutable_timeout() = ToProto(absl::Seconds(30));
+  *spec.mutable_idle_timeout() = ToProto(kIdleTimeout);
+  return state;
+}
+
+// Starts take no time but the test's: each waits until the test finishes it.
+class FakeStarter final : public InstanceStarter {
+ public:
+  explicit FakeStarter(SlotFactory& slots) : slots_(slots) {}
+
+  absl::StatusOr<StartedInstance> Start(StartRequest request) override {
+    ++starts;
+    had_slot = request.slot != nullptr;
+    if (!next_result.ok()) return next_result;
+    StartedInstance started;
+    started.slot = request.slot != nullptr ? std::move(request.slot) : *slots_.Create(request.version, absl::InfiniteFuture());
+    functions.push_back(std::make_shared<FakeFunction>());
+    started.connection = std::make_unique<FakeFunctionConnection>(functions.back());
+    started.record.kind = request.version.has_snapshot() ? StartKind::kRestored : StartKind::kCold;
+    started.record.phases.restore = absl::Milliseconds(40);
+    started.answered_before = request.version.has_snapshot() ? request.version.snapshot().invocations() : 0;
+    return started;
+  }
+
+  int starts = 0;
+  bool had_slot = false;
+  absl::Status next_result;
+  std::deque<std::shared_ptr<FakeFunction>> functions;
+
+ private:
+  SlotFactory& slots_;
+};
+
+class FakeCheckpointer final : public Checkpointer {
+ public:
+  FrozenInstance Freeze(const CheckpointRequest& request) override {
+    ++freezes;
+    answered = request.answered;
+    FrozenInstance frozen;
+    frozen.status = freeze_result;
+    frozen.instance = after;
+    return frozen;
+  }
+  absl::StatusOr<Published> Publish(const CheckpointRequest&, const FrozenInstance&, std::unique_ptr<Slot> canary) override {
+    if (!publish_result.ok()) return publish_result;
+    Published published;
+    published.snapshot.set_id("snap1");
+    published.snapshot.set_invocations(answered);
+    published.canary_slot = std::move(canary);
+    return published;
+  }
+  int freezes = 0;
+  std::uint64_t answered = 0;
+  absl::Status freeze_result;
+  absl::Status publish_result;
+  InstanceAfter after = InstanceAfter::kServing;
+};
+
+class VersionPoolTest : public ::testing::Test, public PoolEvents {
+ protected:
+  VersionPoolTest() { Make(MakeState()); }
+
+  void Make(VersionState state) {
+    pool_ = VersionPool::Create(std::move(state), options_,
+                                PoolDeps{starter_, checkpointer_, slots_, *this, memory_, metrics_, starts_, checkpoints_,
+                                         housekeeping_, clock_, clock_, NullLogger()});
+  }
+
+  // PoolEvents
+  void WantsCheckpoint(const std::string&, const std::string& instance_id) override { wanted_.push_back(instance_id); }
+  void CheckpointFinished(const std::string&, const std::string&,
+                          const absl::StatusOr<thaw::common::v1::SnapshotInfo>& result) override {
+    finished_.push_back(result);
+  }
+  bool MakeRoom(const std::string&, std::uint64_t) override {
+    ++room_asked_;
+    return room_;
+  }
+
+  std::shared_ptr<std::optional<absl::StatusOr<CallResult>>> Invoke(absl::Duration limit = absl::Seconds(60)) {
+    auto result = std::make_shared<std::optional<absl::StatusOr<CallResult>>>();
+    Call call;
+    call.deadline = clock_.Now() + limit;
+    call.make_request = [](absl::Time) { return FunctionRequest(); };
+    call.done = [result](absl::StatusOr<CallResult> answer) { result->emplace(std::move(answer)); };
+    pool_->Invoke(std::move(call));
+    return result;
+  }
+
+  // One whole call on a warm instance.
+  void Warm(FakeFunction& function) {
+    const auto result = Invoke();
+    ASSERT_EQ(function.pending.size(), 1u);
+    function.AnswerOk();
+    ASSERT_TRUE(result->has_value());
+    ASSERT_TRUE((*result)->ok());
+  }
+
+  FakeClock clock_;
+  FakeSlotFactory slots_;
+  FakeStarter starter_{slots_};
+  FakeCheckpointer checkpointer_;
+  MemoryBudget memory_{1ull << 30};
+  prometheus::Registry registry_;
+  AgentMetrics metrics_{registry_};
+  FakeExecutor starts_{false};
+  FakeExecutor checkpoints_{false};
+  FakeExecutor housekeeping_{true};
+  PoolOptions options_;
+  std::shared_ptr<VersionPool> pool_;
+  std::vector<std::string> wanted_;
+  std::vector<absl::StatusOr<thaw::common::v1::SnapshotInfo>> finished_;
+  int room_asked_ = 0;
+  bool room_ = false;
+};
+
+TEST_F(VersionPoolTest, FirstCallIsColdAndTheSecondWarm) {
+  const auto first = Invoke();
+  EXPECT_FALSE(first->has_value());
+  EXPECT_EQ(starts_.RunAll(), 1);
+  starter_.functions[0]->AnswerOk("one");
+  ASSERT_TRUE(first->has_value() && (*first)->ok());
+  EXPECT_EQ((**first)->start.kind, StartKind::kCold);
+  EXPECT_EQ((**first)->start.phases.restore, absl::Milliseconds(40));
+  EXPECT_EQ((**first)->reply.body, "one");
+
+  const auto second = Invoke();
+  starter_.functions[0]->AnswerOk("two");
+  ASSERT_TRUE(second->has_value() && (*second)->ok());
+  EXPECT_EQ((**second)->start.kind, StartKind::kWarm);
+  EXPECT_EQ(starter_.starts, 1);
+}
+
+TEST_F(VersionPoolTest, HundredWaitingShortCallsShareOneInstance) {
+  std::vector<std::shared_ptr<std::optional<absl::StatusOr<CallResult>>>> calls;
+  for (int i = 0; i < 100; ++i) calls.push_back(Invoke());
+  starts_.RunAll();
+  for (int i = 0; i < 100; ++i) {
+    ASSERT_EQ(starter_.functions[0]->pending.size(), 1u) << "one call at a time";
+    starter_.functions[0]->AnswerOk();
+  }
+  for (const auto& call : calls) EXPECT_TRUE(call->has_value() && (*call)->ok());
+  EXPECT_EQ(starter_.starts, 1);
+}
+
+TEST_F(VersionPoolTest, ACallBehindOneThatHangsGetsAnInstanceOfItsOwn) {
+  Invoke();
+  starts_.RunAll();
+  const auto second = Invoke();
+  EXPECT_EQ(starts_.RunAll(), 0);
+  clock_.Advance(absl::Seconds(3));  // Longer than the cold start that is expected.
+  EXPECT_EQ(starts_.RunAll(), 1);
+  ASSERT_EQ(starter_.functions.size(), 2u);
+  starter_.functions[1]->AnswerOk();
+  EXPECT_TRUE(second->has_value());
+}
+
+TEST_F(VersionPoolTest, FullQueueRefusesWithAHintWhenToComeAgain) {
+  options_.max_waiting_calls = 2;
+  Make(MakeState());
+  Invoke();
+  Invoke();
+  const auto third = Invoke();
+  ASSERT_TRUE(third->has_value());
+  EXPECT_TRUE(absl::IsResourceExhausted((*third)->status()));
+  EXPECT_EQ(ReasonOf((*third)->status()), reason::kQueueFull);
+  EXPECT_TRUE(RetryAfterOf((*third)->status()).has_value());
+}
+
+TEST_F(VersionPoolTest, WaitingCallEndsAtItsDeadline) {
+  const auto call = Invoke(absl::Seconds(2));
+  clock_.Advance(absl::Seconds(2));
+  ASSERT_TRUE(call->has_value());
+  EXPECT_TRUE(absl::IsDeadlineExceeded((*call)->status()));
+  EXPECT_FALSE(WasSent((*call)->status()));
+}
+
+TEST_F(VersionPoolTest, FailedStartTellsAllThatWaited) {
+  starter_.next_result = WithReason(absl::FailedPreconditionError("no image"), reason::kImageUnavailable);
+  const auto first = Invoke();
+  const auto second = Invoke();
+  starts_.RunAll();
+  for (const auto& call : {first, second}) {
+    ASSERT_TRUE(call->has_value());
+    EXPECT_EQ(ReasonOf((*call)->status()), reason::kImageUnavailable);
+  }
+  EXPECT_EQ(starter_.starts, 1);
+  EXPECT_EQ(memory_.reserved(), 0u);
+}
+
+TEST_F(VersionPoolTest, BrokenCallIsNotSentAgainAndItsInstanceIsReplaced) {
+  const auto call = Invoke();
+  starts_.RunAll();
+  starter_.functions[0]->Answer(MarkSent(WithReason(absl::InternalError("eof"), reason::kFunctionExited)));
+  EXPECT_FALSE(call->has_value()) << "waits for the news of the exit";
+  InitEvent exit;
+  exit.code = 3;
+  slots_.control(0)->Tell(exit);
+  clock_.Advance(absl::Milliseconds(200));
+  ASSERT_TRUE(call->has_value());
+  EXPECT_TRUE(WasSent((*call)->status()));
+  EXPECT_NE((*call)->status().message().find("code 3"), absl::string_view::npos) << (*call)->status();
+  EXPECT_EQ(starter_.functions[0]->calls, 1);
+  // The slot was emptied and serves the next call's instance.
+  Invoke();
+  starts_.RunAll();
+  EXPECT_TRUE(starter_.had_slot);
+  EXPECT_EQ(slots_.created(), 1);
+}
+
+TEST_F(VersionPoolTest, OutOfMemoryIsNamed) {
+  const auto call = Invoke();
+  starts_.RunAll();
+  starter_.functions[0]->Answer(MarkSent(WithReason(absl::InternalError("eof"), reason::kFunctionExited)));
+  InitEvent exit;
+  exit.signal = "SIGKILL";
+  exit.out_of_memory = true;
+  slots_.control(0)->Tell(exit);
+  clock_.Advance(absl::Milliseconds(200));
+  ASSERT_TRUE(call->has_value());
+  EXPECT_EQ(ReasonOf((*call)->status()), reason::kFunctionOutOfMemory);
+}
+
+TEST_F(VersionPoolTest, CallThatNeverReachedItsInstanceGoesToAnother) {
+  const auto call = Invoke();
+  starts_.RunAll();
+  starter_.functions[0]->Answer(absl::UnavailableError("connection refused"));
+  EXPECT_FALSE(call->has_value());
+  EXPECT_EQ(starts_.RunAll(), 1);
+  starter_.functions[1]->AnswerOk("second");
+  ASSERT_TRUE(call->has_value() && (*call)->ok());
+  EXPECT_EQ((**call)->reply.body, "second");
+}
+
+TEST_F(VersionPoolTest, StatusThatTheContractForbidsEndsTheInstance) {
+  const auto call = Invoke();
+  starts_.RunAll();
+  starter_.functions[0]->Answer(FunctionReply{302, {}, ""});
+  ASSERT_TRUE(call->has_value());
+  EXPECT_EQ(ReasonOf((*call)->status()), reason::kFunctionBadAnswer);
+  EXPECT_EQ(pool_->Load().instances, 0u);
+}
+
+TEST_F(VersionPoolTest, FunctionThatFailsByItsOwnAccountStaysInService) {
+  const auto call = Invoke();
+  starts_.RunAll();
+  starter_.functions[0]->Answer(FunctionReply{502, {}, ""});
+  ASSERT_TRUE(call->has_value() && (*call)->ok());
+  EXPECT_EQ((**call)->reply.status, 502);
+  EXPECT_EQ(pool_->Load().idle, 1u);
+}
+
+TEST_F(VersionPoolTest, IdleInstanceIsStoppedAndLeavesItsSlot) {
+  Invoke();
+  starts_.RunAll();
+  starter_.functions[0]->AnswerOk();
+  clock_.Advance(kIdleTimeout - absl::Milliseconds(1));
+  EXPECT_EQ(pool_->Load().idle, 1u);
+  clock_.Advance(absl::Milliseconds(1));
+  const VersionLoad load = pool_->Load();
+  EXPECT_EQ(load.instances, 0u);
+  EXPECT_EQ(load.empty_slots, 1u);
+  EXPECT_EQ(memory_.reserved(), 0u);
+  clock_.Advance(options_.spare_slot_time);
+  EXPECT_EQ(pool_->Load().empty_slots, 0u) << "a spare slot goes in the end";
+  EXPECT_EQ(slots_.alive(), 0);
+}
+
+TEST_F(VersionPoolTest, ACallResetsTheIdleTime) {
+  Invoke();
+  starts_.RunAll();
+  FakeFunction& function = *starter_.functions[0];
+  function.AnswerOk();
+  clock_.Advance(kIdleTimeout / 2);
+  Warm(function);
+  clock_.Advance(kIdleTimeout - absl::Milliseconds(1));
+  EXPECT_EQ(pool_->Load().idle, 1u);
+}
+
+TEST_F(VersionPoolTest, CheckpointIsAskedForAfterTheFifthAnsweredCallOnly) {
+  Invoke();
+  starts_.RunAll();
+  FakeFunction& function = *starter_.functions[0];
+  function.AnswerOk();
+  for (int answered = 2; answered <= 4; ++answered) Warm(function);
+  EXPECT_TRUE(wanted_.empty());
+  // A call that breaks the contract, or idle time, is no answered invocation.
+  clock_.Advance(kIdleTimeout / 2);
+  EXPECT_TRUE(wanted_.empty());
+  Warm(function);
+  ASSERT_EQ(wanted_.size(), 1u);
+  Warm(function);
+  EXPECT_EQ(wanted_.size(), 1u) << "asked once";
+}
+
+TEST_F(VersionPoolTest, CallDuringAFreezeWaitsForItAndIsNotStartedCold) {
+  Invoke();
+  starts_.RunAll();
+  FakeFunction& function = *starter_.functions[0];
+  function.AnswerOk();
+  for (int i = 0; i < 4; ++i) Warm(function);
+  pool_->OnCheckpointGrant(wanted_.at(0), true, absl::ZeroDuration());
+  EXPECT_EQ(pool_->Load().checkpointing, 1u);
+  const auto call = Invoke();
+  EXPECT_FALSE(call->has_value());
+  EXPECT_EQ(starts_.RunAll(), 0);
+  EXPECT_EQ(checkpoints_.RunAll(), 1);
+  EXPECT_EQ(checkpointer_.freezes, 1);
+  EXPECT_EQ(checkpointer_.answered, 5u);
+  function.AnswerOk("after");
+  ASSERT_TRUE(call->has_value() && (*call)->ok());
+  EXPECT_EQ((**call)->start.kind, StartKind::kWarm);
+  ASSERT_EQ(finished_.size(), 1u);
+  ASSERT_TRUE(finished_[0].ok());
+  EXPECT_EQ(finished_[0]->id(), "snap1");
+}
+
+TEST_F(VersionPoolTest, BusyInstanceIsFrozenOnlyAfterItsCall) {
+  Invoke();
+  starts_.RunAll();
+  FakeFunction& function = *starter_.functions[0];
+  function.AnswerOk();
+  for (int i = 0; i < 4; ++i) Warm(function);
+  const auto call = Invoke();
+  pool_->OnCheckpointGrant(wanted_.at(0), true, absl::ZeroDuration());
+  EXPECT_EQ(checkpoints_.RunAll(), 0);
+  function.AnswerOk();
+  EXPECT_TRUE(call->has_value());
+  EXPECT_EQ(checkpoints_.RunAll(), 1);
+  EXPECT_EQ(checkpointer_.answered, 6u);
+}
+
+TEST_F(VersionPoolTest, RefusedCheckpointLeavesTheInstanceServing) {
+  Invoke();
+  starts_.RunAll();
+  FakeFunction& function = *starter_.functions[0];
+  function.AnswerOk();
+  for (int i = 0; i < 4; ++i) Warm(function);
+  checkpointer_.freeze_result = WithReason(absl::FailedPreconditionError("open socket"), reason::kCheckpointRefused);
+  pool_->OnCheckpointGrant(wanted_.at(0), true, absl::ZeroDuration());
+  checkpoints_.RunAll();
+  ASSERT_EQ(finished_.size(), 1u);
+  EXPECT_FALSE(finished_[0].ok());
+  EXPECT_EQ(pool_->Load().idle, 1u);
+  Warm(function);
+  EXPECT_EQ(starter_.starts, 1);
+}
+
+TEST_F(VersionPoolTest, InstanceThatItsFreezeLostIsReplaced) {
+  Invoke();
+  starts_.RunAll();
+  FakeFunction& function = *starter_.functions[0];
+  function.AnswerOk();
+  for (int i = 0; i < 4; ++i) Warm(function);
+  checkpointer_.freeze_result = absl::DeadlineExceededError("criu hangs");
+  checkpointer_.after = InstanceAfter::kLost;
+  pool_->OnCheckpointGrant(wanted_.at(0), true, absl::ZeroDuration());
+  const auto call = Invoke();
+  checkpoints_.RunAll();
+  EXPECT_EQ(starts_.RunAll(), 1) << "the call that waited for the freeze gets a new instance";
+  starter_.functions[1]->AnswerOk();
+  EXPECT_TRUE(call->has_value() && (*call)->ok());
+}
+
+TEST_F(VersionPoolTest, DeniedCheckpointIsAskedForAgainAfterThePause) {
+  Invoke();
+  starts_.RunAll();
+  FakeFunction& function = *starter_.functions[0];
+  function.AnswerOk();
+  for (int i = 0; i < 4; ++i) Warm(function);
+  pool_->OnCheckpointGrant(wanted_.at(0), false, absl::Seconds(5));
+  Warm(function);
+  EXPECT_EQ(wanted_.size(), 1u);
+  clock_.Advance(absl::Seconds(5));
+  Warm(function);
+  EXPECT_EQ(wanted_.size(), 2u);
+}
+
+TEST_F(VersionPoolTest, RestoredInstanceGoesOnCountingWhereItWasFrozen) {
+  VersionState state = MakeState();
+  state.mutable_snapshot()->set_id("snap1");
+  state.mutable_snapshot()->set_invocations(5);
+  Make(state);
+  const auto call = Invoke();
+  starts_.RunAll();
+  starter_.functions[0]->AnswerOk();
+  ASSERT_TRUE(call->has_value() && (*call)->ok());
+  EXPECT_EQ((**call)->start.kind, StartKind::kRestored);
+  EXPECT_TRUE(wanted_.empty()) << "there is a snapshot already";
+}
+
+TEST_F(VersionPoolTest, WantedSlotsAreMadeAheadAndTakenByTheNextStart) {
+  VersionState state = MakeState();
+  state.set_desired_slots(1);
+  pool_->Update(state);
+  EXPECT_EQ(starts_.RunAll(), 1);
+  EXPECT_EQ(pool_->Load().empty_slots, 1u);
+  Invoke();
+  starts_.RunAll();
+  EXPECT_TRUE(starter_.had_slot);
+  EXPECT_EQ(pool_->Load().empty_slots, 1u) << "and the next one stands ready";
+}
+
+TEST_F(VersionPoolTest, NoMemoryAndNoRoomRefusesAtOnce) {
+  memory_.Reserve(memory_.total());
+  const auto call = Invoke();
+  ASSERT_TRUE(call->has_value());
+  EXPECT_EQ(ReasonOf((*call)->status()), reason::kNoMemory);
+  EXPECT_EQ(room_asked_, 1);
+}
+
+TEST_F(VersionPoolTest, CallWaitsForTheRoomThatIsMade) {
+  memory_.Reserve(memory_.total());
+  room_ = true;
+  const auto call = Invoke();
+  EXPECT_FALSE(call->has_value());
+  memory_.Release(memory_.total());
+  clock_.Advance(options_.reconsider_interval);
+  EXPECT_EQ(starts_.RunAll(), 1);
+  starter_.functions[0]->AnswerOk();
+  EXPECT_TRUE(call->has_value() && (*call)->ok());
+}
+
+TEST_F(VersionPoolTest, RetirementLetsCallsEndAndLeavesNothing) {
+  const auto running = Invoke();
+  starts_.RunAll();
+  const auto waiting = Invoke();
+  bool drained = false;
+  pool_->Retire([&drained] { drained = true; });
+  ASSERT_TRUE(waiting->has_value());
+  EXPECT_TRUE(absl::IsUnavailable((*waiting)->status()));
+  EXPECT_FALSE(drained);
+  starter_.functions[0]->AnswerOk();
+  EXPECT_TRUE(running->has_value() && (*running)->ok());
+  EXPECT_TRUE(drained);
+  EXPECT_EQ(slots_.alive(), 0);
+  EXPECT_EQ(memory_.reserved(), 0u);
+}
+
+TEST_F(VersionPoolTest, IdleInstanceThatExitsIsNoticed) {
+  Invoke();
+  starts_.RunAll();
+  starter_.functions[0]->AnswerOk();
+  slots_.control(0)->Tell(InitEvent());
+  EXPECT_EQ(pool_->Load().instances, 0u);
+}
+
+TEST(InstanceTransitions, OnlyThoseOfTheDrawing) {
+  EXPECT_TRUE(IsLegalTransition(InstanceState::kIdle, InstanceState::kCheckpointing));
+  EXPECT_FALSE(IsLegalTransition(InstanceState::kBusy, InstanceState::kCheckpointing));
+  EXPECT_FALSE(IsLegalTransition(InstanceState::kGone, InstanceState::kIdle));
+  Instance instance("i");
+  EXPECT_DEATH(instance.Transition(InstanceState::kBusy), "illegal transition starting -> busy");
+}
+
+}  // namespace
+}  // namespace thaw::agent
