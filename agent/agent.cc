@@ -19,7 +19,7 @@
 #include "agent/checkpoint/criu_checkpointer.h"
 #include "agent/container/docker_runtime.h"
 #include "agent/instance/unix_slot_init.h"
-#include "agent/invoke/unix_dialer.h"
+#include "agent/invoke/unix_function_dialer.h"
 #include "agent/metrics.h"
 #include "agent/node/node_images.h"
 #include "agent/node/node_snapshots.h"
@@ -172,7 +172,7 @@ class Agent::Parts final : public PoolEvents, public SchedulerCommands {
   std::unique_ptr<SchedulerLink> link_;
   std::unique_ptr<NodeImages> images_;
   std::unique_ptr<NodeSnapshots> snapshots_;
-  std::unique_ptr<FunctionDialer> dialer_;
+  std::unique_ptr<UnixFunctionDialer> dialer_;
   std::unique_ptr<Restorer> restorer_;
   std::unique_ptr<ContainerSlots> slots_;
   std::unique_ptr<ThawStarter> starter_;
@@ -212,7 +212,9 @@ absl::Status Agent::Parts::Start() {
   link_ = std::make_unique<SchedulerLink>(link, channels_, *this, *timers_, *metrics_, log_);
   images_ = std::make_unique<NodeImages>(*runtime_, channels_, *transfer_metrics_, log_);
   snapshots_ = std::make_unique<NodeSnapshots>(*store_, *link_, channels_, *transfer_metrics_, log_);
-  dialer_ = MakeUnixFunctionDialer(options_.max_body_bytes);
+  UnixFunctionDialer::Options dialer;
+  dialer.limits.max_answer_bytes = options_.max_body_bytes;
+  dialer_ = std::make_unique<UnixFunctionDialer>(dialer);
   restorer_ = std::make_unique<Restorer>(*dialer_, clock_);
 
   ContainerSlots::Options slots;

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "agent/invoke/headers.h"
 #include "agent/service/log_reader.h"
@@ -33,9 +34,8 @@ v1::Start::Kind ToProtoKind(StartKind kind) {
 
 void FillResponse(CallResult result, v1::InvokeResponse& response) {
   response.set_status(static_cast<std::uint32_t>(result.reply.status));
-  for (auto& [name, value] : result.reply.headers) {
-    if (IsHopByHop(name)) continue;
-    if (IsContentType(name)) {
+  for (auto& [name, value] : AnswerHeaders(result.reply)) {
+    if (absl::EqualsIgnoreCase(name, "content-type")) {
       response.set_content_type(std::move(value));
       continue;
     }
@@ -56,6 +56,19 @@ void FillResponse(CallResult result, v1::InvokeResponse& response) {
   *start.mutable_function() = ToProto(phases.function);
 }
 
+FunctionRequest MakeFunctionRequest(v1::InvokeRequest& request, absl::Time deadline) {
+  Headers caller;
+  caller.reserve(static_cast<std::size_t>(request.headers_size()));
+  for (auto& header : *request.mutable_headers()) {
+    caller.emplace_back(std::move(*header.mutable_name()), std::move(*header.mutable_value()));
+  }
+  FunctionRequest made;
+  made.headers = FunctionHeaders(caller, request.call_id(), deadline, request.content_type());
+  made.body = std::move(*request.mutable_body());
+  made.deadline = deadline;
+  return made;
+}
+
 // Both kinds of call, once the request is whole.
 void Run(const FunctionsService::FindVersion& find, std::shared_ptr<v1::InvokeRequest> request, absl::Time deadline,
          std::function<bool()> cancelled, absl::AnyInvocable<void(absl::StatusOr<CallResult>)> done) {
@@ -71,7 +84,7 @@ void Run(const FunctionsService::FindVersion& find, std::shared_ptr<v1::InvokeRe
          call.deadline = deadline;
          call.cancelled = std::move(cancelled);
          call.make_request = [request = std::move(request)](absl::Time function_deadline) {
-           return MakeFunctionRequest(std::move(*request), function_deadline);
+           return MakeFunctionRequest(*request, function_deadline);
          };
          call.done = std::move(done);
          (*pool)->Invoke(std::move(call));

@@ -1,0 +1,382 @@
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <sys/utsname.h>
+
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "agent/checkpoint/criu_checkpointer.h"
+#include "agent/start/thaw_starter.h"
+#include "common/log/log.h"
+#include "common/rpc/client.h"
+#include "common/status/reasons.h"
+#include "prometheus/registry.h"
+#include "tests/fakes/fake_clock.h"
+#include "tests/fakes/fake_dialer.h"
+#include "tests/fakes/fake_slots.h"
+#include "tests/fakes/fake_snapshot_store.h"
+
+namespace thaw::agent {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::FakeClock;
+using testing::FakeDialer;
+using testing::FakeSlotFactory;
+using testing::FakeSlotInit;
+using testing::FakeSnapshotStore;
+
+class FakeImages final : public ImageSource {
+ public:
+  absl::StatusOr<ImageInfo> Ensure(const VersionState&, absl::Time) override {
+    if (!result.ok()) return result;
+    return image;
+  }
+  absl::Status result;
+  ImageInfo image{.id = "sha256:aa",
+                  .entrypoint = {"/thaw/init", "--", "java", "-cp", "x"},
+                  .cmd = {"com.example.fn.HelloFunction::handleRequest"},
+                  .env = {"JAVA_HOME=/j", "GREETING=image"},
+                  .working_dir = "/function",
+                  .labels = {{"io.thaw.fdk", "java/0.1.0"}}};
+};
+
+// Puts the snapshot into the store as a fetch from a holder would.
+class FakeSource final : public SnapshotSource {
+ public:
+  FakeSource(FakeSnapshotStore& store, const v1::Manifest& manifest) : store_(store), manifest_(manifest) {}
+  absl::Status Fetch(const VersionState&, absl::Time) override {
+    ++fetches;
+    if (!result.ok()) return result;
+    if (put_chunks) put_chunks();
+    return store_.Adopt(manifest_);
+  }
+  void ReportHeld(const thaw::common::v1::SnapshotInfo& snapshot) override { held.push_back(snapshot.id()); }
+  void ReportGone(const std::string& snapshot_id, const std::string&) override { gone.push_back(snapshot_id); }
+
+  std::function<void()> put_chunks;
+  absl::Status result;
+  int fetches = 0;
+  std::vector<std::string> held, gone;
+
+ private:
+  FakeSnapshotStore& store_;
+  const v1::Manifest manifest_;
+};
+
+class StarterTest : public ::testing::Test {
+ protected:
+  StarterTest() : origin_(FakeSnapshotStore::Trees::kOnDisk), store_(FakeSnapshotStore::Trees::kOnDisk) {
+    char pattern[] = "/tmp/thaw-starter-XXXXXX";
+    root_ = mkdtemp(pattern);
+    fs::create_directories(root_ + "/versions/v1/cracdata");
+    fs::create_directories(root_ + "/dump/images");
+    std::ofstream(root_ + "/dump/images/pages-1.img") << "pages";
+    paths_ = std::make_unique<Paths>(root_);
+    v1::Manifest draft;
+    draft.set_format(1);
+    draft.mutable_info()->set_version_id("v1");
+    draft.mutable_info()->set_invocations(5);
+    draft.set_resume_marker("resume-7");
+    draft.set_uid(1000);
+    // Another node's store, from which a fetch takes it.
+    manifest_ = *origin_.Publish(root_ + "/dump", draft);
+    snapshot_id_ = manifest_.info().id();
+
+    auto& spec = *version_.mutable_spec();
+    spec.set_version_id("v1");
+    spec.set_function_name("hello");
+    spec.set_function_id("fn");
+    spec.set_memory_mib(128);
+    (*spec.mutable_config())["GREETING"] = "config";
+    source_ = std::make_unique<FakeSource>(store_, manifest_);
+    source_->put_chunks = [this] {
+      for (const auto& entry : manifest_.entries()) {
+        for (const auto& chunk : entry.chunks()) {
+          ASSERT_TRUE(store_.PutChunk(chunk.sha256(), *origin_.ReadChunk(chunk.sha256())).ok());
+        }
+      }
+    };
+    starter_ = std::make_unique<ThawStarter>(
+        ThawStarter::Options(), ThawStarter::Deps{slots_, store_, *source_, images_, restorer_, metrics_, clock_, *paths_,
+                                                  NullLogger()});
+  }
+  ~StarterTest() override { fs::remove_all(root_); }
+
+  void HoldSnapshot() {
+    source_->put_chunks();
+    ASSERT_TRUE(store_.Adopt(manifest_).ok());
+    *version_.mutable_snapshot() = manifest_.info();
+  }
+
+  absl::StatusOr<StartedInstance> Start(std::unique_ptr<Slot> slot = nullptr) {
+    StartRequest request;
+    request.version = version_;
+    request.instance_id = "i1";
+    request.slot = std::move(slot);
+    request.call_deadline = clock_.Now() + absl::Seconds(30);
+    return starter_->Start(std::move(request));
+  }
+
+  std::string LaidOut() const { return absl::StrCat(root_, "/versions/v1/cracdata/", snapshot_id_); }
+
+  std::string root_;
+  std::unique_ptr<Paths> paths_;
+  FakeClock clock_;
+  FakeSlotFactory slots_;
+  FakeSnapshotStore origin_, store_;
+  FakeDialer dialer_;
+  Restorer restorer_{dialer_, clock_};
+  FakeImages images_;
+  prometheus::Registry registry_;
+  AgentMetrics metrics_{registry_};
+  v1::Manifest manifest_;
+  std::string snapshot_id_;
+  VersionState version_;
+  std::unique_ptr<FakeSource> source_;
+  std::unique_ptr<ThawStarter> starter_;
+};
+
+TEST_F(StarterTest, WithoutASnapshotItStartsTheImage) {
+  const auto started = Start();
+  ASSERT_TRUE(started.ok()) << started.status();
+  EXPECT_EQ(started->record.kind, StartKind::kCold);
+  EXPECT_EQ(started->record.fallback_reason, "");
+  absl::MutexLock lock(&slots_.control(0)->mu);
+  const StartOrder& order = slots_.control(0)->last_start;
+  EXPECT_EQ(order.argv, (std::vector<std::string>{"java", "-cp", "x", "com.example.fn.HelloFunction::handleRequest"}));
+  EXPECT_EQ(order.env.at("FN_LISTENER"), "unix:/tmp/iofs/lsnr.sock");
+  EXPECT_EQ(order.env.at("FN_FORMAT"), "http-stream");
+  EXPECT_EQ(order.env.at("GREETING"), "config") << "config wins over the image";
+  EXPECT_EQ(order.env.at("JAVA_HOME"), "/j");
+  EXPECT_EQ(order.working_dir, "/function");
+  EXPECT_EQ(order.uid, 1000u);
+}
+
+TEST_F(StarterTest, SnapshotHeldHereIsRestored) {
+  HoldSnapshot();
+  const auto started = Start(*slots_.Create(version_, absl::InfiniteFuture()));
+  ASSERT_TRUE(started.ok()) << started.status();
+  EXPECT_EQ(started->record.kind, StartKind::kRestored);
+  EXPECT_EQ(started->answered_before, 5u);
+  EXPECT_EQ(source_->fetches, 0);
+  absl::MutexLock lock(&slots_.control(0)->mu);
+  EXPECT_EQ(slots_.control(0)->last_restore.dir, "/cracdata/" + snapshot_id_);
+  EXPECT_EQ(slots_.control(0)->last_restore.resume_marker, "resume-7");
+}
+
+TEST_F(StarterTest, SnapshotOfAnotherNodeIsFetchedAndReported) {
+  *version_.mutable_snapshot() = manifest_.info();
+  const auto started = Start();
+  ASSERT_TRUE(started.ok()) << started.status();
+  EXPECT_EQ(started->record.kind, StartKind::kRestoredRemote);
+  EXPECT_EQ(source_->fetches, 1);
+  EXPECT_EQ(source_->held, std::vector<std::string>{snapshot_id_});
+}
+
+TEST_F(StarterTest, FlippedByteInTheLaidOutFilesIsFoundBeforeTheRestore) {
+  HoldSnapshot();
+  ASSERT_TRUE(store_.Materialize(snapshot_id_, LaidOut()).ok());
+  store_.DamageLaidOut(LaidOut());
+  const auto started = Start();
+  ASSERT_TRUE(started.ok()) << started.status();
+  EXPECT_EQ(started->record.kind, StartKind::kRestored) << "laid out again from sound chunks";
+  EXPECT_TRUE(store_.Verify(snapshot_id_, LaidOut()).ok());
+}
+
+TEST_F(StarterTest, DamagedChunkIsQuarantinedReportedAndFetchedAgain) {
+  HoldSnapshot();
+  for (const auto& entry : manifest_.entries()) {
+    if (entry.chunks_size() > 0) store_.DamageChunk(entry.chunks(0).sha256());
+  }
+  const auto started = Start();
+  ASSERT_TRUE(started.ok()) << started.status();
+  EXPECT_FALSE(store_.quarantined().empty());
+  ASSERT_FALSE(source_->gone.empty());
+  EXPECT_EQ(source_->gone[0], snapshot_id_);
+  EXPECT_EQ(source_->fetches, 1);
+  EXPECT_EQ(started->record.kind, StartKind::kRestoredRemote);
+}
+
+TEST_F(StarterTest, DamagedAndNobodyElseHasItStartsColdAndSaysWhy) {
+  HoldSnapshot();
+  for (const auto& entry : manifest_.entries()) {
+    if (entry.chunks_size() > 0) store_.DamageChunk(entry.chunks(0).sha256());
+  }
+  source_->result = absl::NotFoundError("no holder answered");
+  const auto started = Start();
+  ASSERT_TRUE(started.ok()) << started.status();
+  EXPECT_EQ(started->record.kind, StartKind::kCold);
+  EXPECT_NE(started->record.fallback_reason.find("no holder answered"), std::string::npos);
+  for (const std::string& order : slots_.control(0)->Orders()) EXPECT_NE(order.substr(0, 7), "restore");
+}
+
+TEST_F(StarterTest, CriuThatFailsOrHangsFallsBackToAColdStartInTheSameSlot) {
+  HoldSnapshot();
+  auto slot = *slots_.Create(version_, absl::InfiniteFuture());
+  {
+    absl::MutexLock lock(&slots_.control(0)->mu);
+    slots_.control(0)->restore_result = absl::DeadlineExceededError("criu hangs");
+  }
+  const auto started = Start(std::move(slot));
+  ASSERT_TRUE(started.ok()) << started.status();
+  EXPECT_EQ(started->record.kind, StartKind::kCold);
+  EXPECT_NE(started->record.fallback_reason.find("criu hangs"), std::string::npos);
+  EXPECT_EQ(slots_.created(), 1);
+  absl::MutexLock lock(&slots_.control(0)->mu);
+  EXPECT_LE(slots_.control(0)->last_restore.time_limit, absl::Seconds(10)) << "a third of the call's time is left for it";
+  EXPECT_EQ(slots_.control(0)->orders.back(), "start");
+}
+
+TEST_F(StarterTest, SnapshotThatFailsThreeTimesIsGivenUp) {
+  HoldSnapshot();
+  for (int i = 0; i < ThawStarter::kMaxRestoreFailures; ++i) {
+    EXPECT_TRUE(source_->gone.empty());
+    auto slot = *slots_.Create(version_, absl::InfiniteFuture());
+    auto control = slots_.control(static_cast<std::size_t>(slots_.created() - 1));
+    {
+      absl::MutexLock lock(&control->mu);
+      control->restore_result = absl::FailedPreconditionError("criu refuses");
+    }
+    const auto started = Start(std::move(slot));
+    ASSERT_TRUE(started.ok());
+    EXPECT_EQ(started->record.kind, StartKind::kCold);
+  }
+  EXPECT_EQ(source_->gone, std::vector<std::string>{snapshot_id_});
+}
+
+TEST_F(StarterTest, FunctionThatNeverListensIsNamedAndLeavesNothing) {
+  dialer_.listen = {WithReason(absl::DeadlineExceededError("no socket"), reason::kFunctionNeverListened)};
+  const auto started = Start();
+  EXPECT_EQ(ReasonOf(started.status()), reason::kFunctionNeverListened);
+  EXPECT_NE(started.status().message().find("hello"), absl::string_view::npos);
+  EXPECT_EQ(slots_.alive(), 0);
+}
+
+TEST_F(StarterTest, MissingImageIsNoColdStart) {
+  slots_.FailCreates(WithReason(absl::FailedPreconditionError("nobody has it"), reason::kImageUnavailable));
+  EXPECT_EQ(ReasonOf(Start().status()), reason::kImageUnavailable);
+}
+
+// ---------------------------------------------------------------- checkpoints
+
+class CheckpointerTest : public StarterTest {
+ protected:
+  CheckpointerTest()
+      : checkpointer_(CriuCheckpointer::Options{.node_id = "a"},
+                      CriuCheckpointer::Deps{store_, slots_, images_, restorer_, clock_, *paths_, NullLogger()}),
+        slot_(*slots_.Create(version_, absl::InfiniteFuture())),
+        connection_(dialer_.NewConnection("")) {
+    request_.version = version_;
+    request_.instance_id = "i1";
+    request_.answered = 5;
+    request_.slot = slot_.get();
+    request_.connection = connection_.get();
+    dialer_.answer = [this](const FunctionRequest& request) -> absl::StatusOr<FunctionReply> {
+      asked_.push_back(request.method + " " + request.target);
+      if (request.target == "/thaw/checkpoint") {
+        if (prepare_status_ == 200) {
+          InitEvent ready;
+          ready.kind = InitEvent::Kind::kCheckpointReady;
+          slots_.control(0)->Tell(ready);
+        }
+        return FunctionReply{prepare_status_, {}, "{\"message\":\"the pool is busy\"}"};
+      }
+      return FunctionReply{probe_status_, {}, ""};
+    };
+  }
+
+  // What init would have written.
+  void WriteDump(const FrozenInstance& frozen) {
+    fs::create_directories(frozen.dump_dir + "/images");
+    std::ofstream(frozen.dump_dir + "/images/core.img") << "core";
+  }
+  std::vector<std::string> Volume() const {
+    std::vector<std::string> names;
+    for (const auto& entry : fs::directory_iterator(root_ + "/versions/v1/cracdata")) names.push_back(entry.path().filename());
+    return names;
+  }
+
+  CriuCheckpointer checkpointer_;
+  std::unique_ptr<Slot> slot_;
+  std::unique_ptr<FunctionConnection> connection_;
+  CheckpointRequest request_;
+  int prepare_status_ = 200;
+  int probe_status_ = 200;
+  std::vector<std::string> asked_;
+};
+
+TEST_F(CheckpointerTest, FreezesVerifiesAndPublishes) {
+  const FrozenInstance frozen = checkpointer_.Freeze(request_);
+  ASSERT_TRUE(frozen.status.ok()) << frozen.status;
+  EXPECT_EQ(frozen.instance, InstanceAfter::kServing);
+  EXPECT_EQ(slots_.control(0)->Orders(), (std::vector<std::string>{"dump /cracdata/dump-i1", "resume"}));
+  WriteDump(frozen);
+  auto published = checkpointer_.Publish(request_, frozen, nullptr);
+  ASSERT_TRUE(published.ok()) << published.status();
+  EXPECT_EQ(published->snapshot.node_id(), "a");
+  EXPECT_EQ(published->snapshot.invocations(), 5u);
+  EXPECT_NE(published->canary_slot, nullptr);
+  EXPECT_EQ(Volume(), std::vector<std::string>{published->snapshot.id()}) << "laid out already, no half dump left";
+  EXPECT_EQ(asked_, (std::vector<std::string>{"POST /thaw/checkpoint", "GET /thaw/probe"})) << "the user's handler is not called";
+}
+
+TEST_F(CheckpointerTest, ResourceThatRefusesCancelsAndItServesOn) {
+  prepare_status_ = 409;
+  const FrozenInstance frozen = checkpointer_.Freeze(request_);
+  EXPECT_EQ(ReasonOf(frozen.status), reason::kCheckpointRefused);
+  EXPECT_NE(frozen.status.message().find("the pool is busy"), absl::string_view::npos);
+  EXPECT_EQ(frozen.instance, InstanceAfter::kServing);
+  EXPECT_TRUE(slots_.control(0)->Orders().empty()) << "nothing was dumped";
+  EXPECT_TRUE(Volume().empty());
+}
+
+TEST_F(CheckpointerTest, FailedDumpResumesTheFunction) {
+  {
+    absl::MutexLock lock(&slots_.control(0)->mu);
+    slots_.control(0)->dump_result = absl::ResourceExhaustedError("no space left on device");
+  }
+  const FrozenInstance frozen = checkpointer_.Freeze(request_);
+  EXPECT_EQ(ReasonOf(frozen.status), reason::kDiskFull);
+  EXPECT_EQ(frozen.instance, InstanceAfter::kServing);
+  EXPECT_EQ(slots_.control(0)->Orders().back(), "resume");
+  EXPECT_TRUE(Volume().empty());
+}
+
+TEST_F(CheckpointerTest, FunctionThatDoesNotComeBackIsLost) {
+  dialer_.listen = {absl::DeadlineExceededError("no socket")};
+  EXPECT_EQ(checkpointer_.Freeze(request_).instance, InstanceAfter::kLost);
+}
+
+TEST_F(CheckpointerTest, CanaryThatFailsPublishesNothing) {
+  const FrozenInstance frozen = checkpointer_.Freeze(request_);
+  WriteDump(frozen);
+  probe_status_ = 500;
+  const std::size_t before = store_.List().size();
+  EXPECT_FALSE(checkpointer_.Publish(request_, frozen, nullptr).ok());
+  EXPECT_EQ(store_.List().size(), before);
+  EXPECT_TRUE(Volume().empty());
+}
+
+TEST_F(CheckpointerTest, FullDiskWhilePublishingPublishesNothing) {
+  const FrozenInstance frozen = checkpointer_.Freeze(request_);
+  WriteDump(frozen);
+  store_.FailNext(FakeSnapshotStore::Op::kPublish, absl::ResourceExhaustedError("disk full"));
+  EXPECT_TRUE(absl::IsResourceExhausted(checkpointer_.Publish(request_, frozen, nullptr).status()));
+  EXPECT_TRUE(Volume().empty());
+}
+
+TEST_F(CheckpointerTest, ImageWithoutOurFdkIsDumpedAsItIs) {
+  images_.image.labels.clear();
+  const FrozenInstance frozen = checkpointer_.Freeze(request_);
+  ASSERT_TRUE(frozen.status.ok());
+  EXPECT_TRUE(asked_.empty());
+  EXPECT_EQ(slots_.control(0)->Orders(), std::vector<std::string>{"dump /cracdata/dump-i1"});
+}
+
+}  // namespace
+}  // namespace thaw::agent
