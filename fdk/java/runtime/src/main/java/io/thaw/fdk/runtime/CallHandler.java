@@ -75,6 +75,10 @@ final class CallHandler {
         } catch (RuntimeException | Error e) {
             log("call " + callId + " failed in the runtime", e);
             return internalError("the runtime failed", e);
+        } finally {
+            // Functions set their thread's interrupted flag and return. On the thread that serves, it would
+            // close the connection at the next read or write.
+            Thread.interrupted();
         }
     }
 

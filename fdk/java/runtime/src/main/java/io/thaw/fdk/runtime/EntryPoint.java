@@ -17,6 +17,8 @@ public final class EntryPoint {
     static final int EXIT_USAGE = 2;
     /** Exit status: the socket can't be made or has broken. */
     static final int EXIT_SOCKET = 3;
+    /** Exit status: the server itself failed, for want of memory for instance. */
+    static final int EXIT_INTERNAL = 4;
 
     private static final String LISTENER_SCHEME = "unix:";
     // Where thaw-init takes a function's request to be dumped.
@@ -67,8 +69,13 @@ public final class EntryPoint {
             new FunctionServer(socket, calls, new CheckpointCycle(socket, REQUEST_SOCKET)).run();
         } catch (IOException e) {
             stderr.println("thaw-fdk: " + e.getMessage());
+            return EXIT_SOCKET;
+        } catch (RuntimeException | Error e) {
+            // A thread that the function started must not keep a process alive that serves no more.
+            stderr.println("thaw-fdk: the server failed");
+            e.printStackTrace(stderr);
         }
-        return EXIT_SOCKET;
+        return EXIT_INTERNAL;
     }
 
     private static Path listenerPath(String listener) {

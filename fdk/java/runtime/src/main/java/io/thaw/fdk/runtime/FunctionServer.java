@@ -70,6 +70,9 @@ final class FunctionServer {
             } while (connection.keepAlive());
         } catch (IOException e) {
             System.err.println("thaw-fdk: connection broke: " + e);
+            if (e.getCause() != null) {
+                e.getCause().printStackTrace();
+            }
         }
     }
 
@@ -133,7 +136,12 @@ final class FunctionServer {
             throw e;
         }
         connection.close();
-        checkpoints.freeze();
+        try {
+            checkpoints.freeze();
+        } catch (IOException e) {
+            // Without its socket the function is of no use; accept() fails next and ends the process.
+            System.err.println("thaw-fdk: " + e.getMessage());
+        }
     }
 
     private static boolean allowed(HttpConnection connection, HttpRequest request, String method) throws IOException {

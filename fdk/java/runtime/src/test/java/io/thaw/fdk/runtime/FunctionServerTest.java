@@ -23,6 +23,7 @@ import java.nio.ByteBuffer;
 import java.nio.channels.SocketChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.List;
@@ -211,6 +212,9 @@ class FunctionServerTest {
                             throw new IllegalStateException("broke off");
                         }
                     };
+                case "interrupt":
+                    Thread.currentThread().interrupt();
+                    return OutputEvent.emptyResult(OutputEvent.Status.Success);
                 case "checkpoint":
                     try {
                         Core.checkpointRestore();
@@ -302,6 +306,27 @@ class FunctionServerTest {
                 assertEquals(502, status(peer.call(fault)), fault);
             }
             assertEquals(504, status(peer.call("FunctionTimeout")));
+            assertEquals(200, status(peer.call("Success")));
+        }
+    }
+
+    @Test
+    void anInterruptOfTheServingThreadCostsNoCall() throws Exception {
+        start(Misbehaving.class, "call");
+        try (Peer peer = new Peer(name)) {
+            assertEquals(200, status(peer.call("interrupt")));
+            assertEquals(200, status(peer.call("Success")));
+        }
+        Path before = Files.readSymbolicLink(name);
+        thread.interrupt();
+        for (Path now = before; now.equals(before); Thread.sleep(1)) {
+            try {
+                now = Files.readSymbolicLink(name);
+            } catch (NoSuchFileException e) {
+                // Just between the two.
+            }
+        }
+        try (Peer peer = new Peer(name)) {
             assertEquals(200, status(peer.call("Success")));
         }
     }

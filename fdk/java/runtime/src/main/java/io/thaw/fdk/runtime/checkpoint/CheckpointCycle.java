@@ -59,6 +59,9 @@ public final class CheckpointCycle {
             log("vetoed after " + millis(System.nanoTime() - start));
             tellAfterRestore();
             return e;
+        } finally {
+            // As after a call: a callback's interrupt would close the connection.
+            Thread.interrupted();
         }
         reseeder.prepare();
         // What is garbage now would be written to disk, sent to other nodes, and read at every restore.
@@ -107,6 +110,8 @@ public final class CheckpointCycle {
         } catch (RestoreException e) {
             // Each failure has been logged; the function serves on as well as it can.
             log(e.getSuppressed().length + " resource(s) could not go on");
+        } finally {
+            Thread.interrupted();
         }
     }
 

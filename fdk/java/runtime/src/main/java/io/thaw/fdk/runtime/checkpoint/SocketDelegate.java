@@ -3,6 +3,7 @@ package io.thaw.fdk.runtime.checkpoint;
 import java.io.IOException;
 import java.net.StandardProtocolFamily;
 import java.net.UnixDomainSocketAddress;
+import java.nio.channels.ClosedByInterruptException;
 import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
 import java.nio.file.Files;
@@ -18,7 +19,7 @@ import jdk.crac.Resource;
  * {@link CheckpointCycle} keeps it outside the global context, since its closing is what must not
  * happen when another resource has vetoed.
  *
- * <p>Threads: one at a time.
+ * <p>Threads: one at a time, but close() may come from any, and makes accept() fail.
  */
 public final class SocketDelegate implements Resource {
 
@@ -27,7 +28,7 @@ public final class SocketDelegate implements Resource {
 
     private final Path name;
     private Path bound;
-    private ServerSocketChannel listener;
+    private volatile ServerSocketChannel listener;
 
     /** @param name the absolute path at which the platform looks for the socket */
     public SocketDelegate(Path name) {
@@ -45,8 +46,9 @@ public final class SocketDelegate implements Resource {
         Path directory = name.getParent();
         bound = directory.resolve("fn-" + Long.toString(System.nanoTime(), 36) + ".sock");
         try {
-            listener = ServerSocketChannel.open(StandardProtocolFamily.UNIX);
-            listener.bind(UnixDomainSocketAddress.of(bound), BACKLOG);
+            ServerSocketChannel opened = ServerSocketChannel.open(StandardProtocolFamily.UNIX);
+            listener = opened;
+            opened.bind(UnixDomainSocketAddress.of(bound), BACKLOG);
             Files.setPosixFilePermissions(bound, PosixFilePermissions.fromString("rw-rw-rw-"));
             Files.deleteIfExists(name);
             Files.createSymbolicLink(name, bound.getFileName());
@@ -60,23 +62,39 @@ public final class SocketDelegate implements Resource {
     /**
      * Waits for a connection.
      *
+     * <p>An interrupt that the function left behind, or sends from a thread of its own, closes the socket, as
+     * the JDK has it; it is opened again.
+     *
      * @return the connection, in blocking mode
      * @throws IOException when the socket has broken
      */
     public SocketChannel accept() throws IOException {
-        return listener.accept();
+        while (true) {
+            ServerSocketChannel current = listener;
+            if (current == null) {
+                throw new IOException("the function's socket " + name + " is closed");
+            }
+            try {
+                return current.accept();
+            } catch (ClosedByInterruptException e) {
+                Thread.interrupted();
+                close();
+                open();
+            }
+        }
     }
 
     /** Closes the socket and removes both its names. What can't be removed is logged. */
     public void close() {
         remove(name);
-        if (listener != null) {
+        ServerSocketChannel closing = listener;
+        listener = null;
+        if (closing != null) {
             try {
-                listener.close();
+                closing.close();
             } catch (IOException e) {
                 System.err.println("thaw-fdk: can't close the function's socket: " + e);
             }
-            listener = null;
         }
         if (bound != null) {
             remove(bound);
