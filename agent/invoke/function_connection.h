@@ -17,6 +17,8 @@ struct FunctionRequest {
   std::string method = "POST";
   // `/call` for the user's calls.
   std::string target = "/call";
+  // As headers.h makes them. Host, Connection and what frames the body are the connection's to say; those are left
+  // out here.
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
   absl::Time deadline;
@@ -43,18 +45,23 @@ class FunctionConnection {
 
   virtual ~FunctionConnection() = default;
 
-  // Calls `done` once, on a thread of the connection's own. Errors (with reasons of common/status/reasons.h; marked by
-  // MarkSent() from the moment the first byte may have left):
+  // Calls `done` once, on a thread of the connections' own, which it must not block: other connections live on that
+  // thread, too. Never before Call() has returned. Errors (with reasons of common/status/reasons.h; marked by MarkSent()
+  // where a byte has left):
   //
-  //   UNAVAILABLE         the socket can't be reached; nothing was sent
-  //   DEADLINE_EXCEEDED   no whole answer by `deadline` (FUNCTION_TIMEOUT)
-  //   INTERNAL            not HTTP (FUNCTION_BAD_ANSWER), too large (FUNCTION_ANSWER_TOO_LARGE), or the connection broke
-  //                       (FUNCTION_EXITED: the caller who knows better may refine it)
-  //   CANCELLED           Close() was called
-  // After any error the connection is closed.
+  //   UNAVAILABLE          the socket can't be reached; nothing was sent
+  //   DEADLINE_EXCEEDED    no whole answer by `deadline` (FUNCTION_TIMEOUT)
+  //   INTERNAL             not HTTP (FUNCTION_BAD_ANSWER; also, with nothing sent, when lsnr.sock leads elsewhere), too
+  //                        large (FUNCTION_ANSWER_TOO_LARGE), or the connection broke (FUNCTION_EXITED: the caller who
+  //                        knows better may refine it)
+  //   CANCELLED            Close() was called, or the connection was destroyed
+  //   INVALID_ARGUMENT     the request has a name or value that HTTP can't carry; nothing was sent
+  //   FAILED_PRECONDITION  another call is under way, which goes on; nothing was sent
+  // After any error but the last two the connection is closed.
   virtual void Call(FunctionRequest request, Done done) = 0;
 
-  // Closes the connection; a call under way ends with CANCELLED. The next Call() dials again.
+  // Closes the connection, at once: the function may be frozen when this has returned. A call under way ends with
+  // CANCELLED. The next Call() dials again.
   virtual void Close() = 0;
 };
 
@@ -62,7 +69,7 @@ class FunctionDialer {
  public:
   virtual ~FunctionDialer() = default;
 
-  // A connection to the socket that `iofs_dir`/lsnr.sock leads to. The function owns that directory, so the link is
+  // A connection to the socket that `iofs_dir`/lsnr.sock leads to; the dialer outlives it. The function owns that directory, so the link is
   // not trusted: it must name a socket in the same directory, and what is dialled is what was checked.
   virtual std::unique_ptr<FunctionConnection> NewConnection(const std::string& iofs_dir) = 0;
 

@@ -128,6 +128,11 @@ int ScriptedUnixServer::accepted() const {
   return accepted_;
 }
 
+int ScriptedUnixServer::open() const {
+  absl::MutexLock lock(&mu_);
+  return static_cast<int>(open_.size());
+}
+
 void ScriptedUnixServer::Accept() {
   while (true) {
     const int fd = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);

@@ -71,6 +71,8 @@ class ScriptedUnixServer {
   const std::string& path() const { return path_; }
   // Connections so far.
   int accepted() const ABSL_LOCKS_EXCLUDED(mu_);
+  // Connections whose handler has not returned.
+  int open() const ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
   void Accept() ABSL_LOCKS_EXCLUDED(mu_);

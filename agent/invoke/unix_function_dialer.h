@@ -1,0 +1,42 @@
+#ifndef THAW_AGENT_INVOKE_UNIX_FUNCTION_DIALER_H_
+#define THAW_AGENT_INVOKE_UNIX_FUNCTION_DIALER_H_
+
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "agent/invoke/function_connection.h"
+
+namespace thaw::agent {
+
+// Talks to functions over their unix sockets, all connections on a few threads of its own.
+//
+// A request is written on the thread that calls Call(), as far as the socket takes it at once; all else happens on the
+// dialer's threads. Threads: any. Outlives its connections; its destructor waits for the `done`s of those just closed.
+class UnixFunctionDialer final : public FunctionDialer {
+ public:
+  struct Options {
+    FunctionLimits limits;
+    std::size_t threads = 2;
+  };
+
+  explicit UnixFunctionDialer(Options options);
+  UnixFunctionDialer() : UnixFunctionDialer(Options()) {}
+  ~UnixFunctionDialer() override;
+  UnixFunctionDialer(const UnixFunctionDialer&) = delete;
+  UnixFunctionDialer& operator=(const UnixFunctionDialer&) = delete;
+
+  std::unique_ptr<FunctionConnection> NewConnection(const std::string& iofs_dir) override;
+  absl::Status AwaitListener(const std::string& iofs_dir, absl::Time deadline,
+                             absl::AnyInvocable<bool()> alive) override;
+
+ private:
+  class IoThreads;
+
+  const Options options_;
+  std::unique_ptr<IoThreads> io_;
+};
+
+}  // namespace thaw::agent
+
+#endif  // THAW_AGENT_INVOKE_UNIX_FUNCTION_DIALER_H_
