@@ -1,0 +1,261 @@
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "cli/commands/context.h"
+#include "cli/deploy/docker.h"
+#include "cli/deploy/image_publisher.h"
+#include "cli/exit_code.h"
+#include "cli/output/format.h"
+#include "cli/output/table.h"
+#include "cli/output/wire.h"
+#include "common/status/reasons.h"
+#include "common/status/status_macros.h"
+
+namespace thaw::cli {
+namespace {
+
+struct FunctionArguments {
+  std::string app;
+  std::string function;
+  std::string image;
+  std::vector<std::string> config, annotations, unset;
+  std::uint32_t memory = 0, cpu = 0, timeout = 0, idle_timeout = 0;
+  std::string checkpoint_after;
+};
+
+std::string Path(const commonpb::Function& function) {
+  return absl::StrCat(function.app_name(), "/", function.name());
+}
+
+absl::Status List(Context& context, const FunctionArguments& arguments) {
+  ASSIGN_OR_RETURN(GatewayClient* const client, context.Client());
+  ASSIGN_OR_RETURN(const auto functions, client->ListFunctions(arguments.app));
+  if (context.json) {
+    auto json = nlohmann::ordered_json::array();
+    for (const auto& function : functions) json.push_back(FunctionJson(function));
+    nlohmann::ordered_json object;
+    object["functions"] = std::move(json);
+    context.Print(absl::StrCat(DumpPretty(object), "\n"));
+    return absl::OkStatus();
+  }
+  if (functions.empty()) {
+    context.Print("no functions yet; `thaw deploy --app NAME DIR` makes one\n");
+    return absl::OkStatus();
+  }
+  Table table({{"FUNCTION", Table::Align::kLeft, true},
+               {"ID"},
+               {"IMAGE", Table::Align::kLeft, true},
+               {"VERSION"},
+               {"MEMORY", Table::Align::kRight},
+               {"TIMEOUT", Table::Align::kRight},
+               {"CHECKPOINT"},
+               {"AGE", Table::Align::kRight}});
+  for (const auto& function : functions) {
+    table.AddRow({Path(function), function.id(), function.image(), ShortId(function.version_id()),
+                  absl::StrCat(function.memory_mib(), " MiB"), absl::StrCat(function.timeout().seconds(), " s"),
+                  CheckpointWord(function.checkpoint()),
+                  FormatAge(context.env().clock.Now() - TimeOf(function.created_at()))});
+  }
+  context.Print(table.Render(context.out_terminal()));
+  return absl::OkStatus();
+}
+
+void Show(Context& context, const commonpb::Function& function) {
+  if (context.json) {
+    nlohmann::ordered_json json = FunctionJson(function);
+    json["invoke_url"] = context.InvokeUrl(function.id());
+    context.Print(absl::StrCat(DumpPretty(json), "\n"));
+    return;
+  }
+  std::vector<std::pair<std::string, std::string>> fields = {
+      {"Function", Path(function)},
+      {"Id", function.id()},
+      {"App id", function.app_id()},
+      {"Version", function.version_id()},
+      {"Image", function.image()},
+      {"Image id", function.image_id()},
+      {"Memory", absl::StrCat(function.memory_mib(), " MiB")},
+      {"CPU", function.cpu_millis() == 0 ? "no limit" : absl::StrCat(function.cpu_millis(), " thousandths")},
+      {"Timeout", absl::StrCat(function.timeout().seconds(), " s")},
+      {"Idle timeout", absl::StrCat(function.idle_timeout().seconds(), " s")},
+      {"Checkpoint", CheckpointWord(function.checkpoint())},
+      {"Created", FormatTimestamp(TimeOf(function.created_at()))},
+      {"Updated", FormatTimestamp(TimeOf(function.updated_at()))}};
+  const std::map<std::string, std::string> config(function.config().begin(), function.config().end());
+  for (const auto& [key, value] : config) fields.emplace_back("Config", absl::StrCat(key, "=", value));
+  const std::map<std::string, std::string> annotations(function.annotations().begin(), function.annotations().end());
+  for (const auto& [key, value] : annotations) fields.emplace_back("Annotation", absl::StrCat(key, "=", value));
+  fields.emplace_back("Call it", absl::StrCat("thaw invoke ", Path(function)));
+  fields.emplace_back("Over HTTP", absl::StrCat("curl -X POST ", context.InvokeUrl(function.id())));
+  context.Print(RenderFields(fields, context.out_terminal()));
+}
+
+// What the command line says, and whether it says anything.
+absl::StatusOr<bool> Fill(const FunctionArguments& arguments, commonpb::Function& function) {
+  ASSIGN_OR_RETURN(const auto config, ParsePairs(arguments.config, "--config"));
+  ASSIGN_OR_RETURN(const auto annotations, ParsePairs(arguments.annotations, "--annotation"));
+  for (const auto& [key, value] : config) (*function.mutable_config())[key] = value;
+  for (const auto& [key, value] : annotations) (*function.mutable_annotations())[key] = value;
+  for (const std::string& key : arguments.unset) (*function.mutable_config())[key] = "";
+  function.set_memory_mib(arguments.memory);
+  function.set_cpu_millis(arguments.cpu);
+  if (arguments.timeout > 0) function.mutable_timeout()->set_seconds(arguments.timeout);
+  if (arguments.idle_timeout > 0) function.mutable_idle_timeout()->set_seconds(arguments.idle_timeout);
+  if (!arguments.checkpoint_after.empty()) {
+    ASSIGN_OR_RETURN(*function.mutable_checkpoint(), ParseCheckpoint(arguments.checkpoint_after));
+  }
+  return !function.config().empty() || !function.annotations().empty() || arguments.memory > 0 || arguments.cpu > 0 ||
+         arguments.timeout > 0 || arguments.idle_timeout > 0 || function.has_checkpoint();
+}
+
+// Names the image in `function`, and brings it to the cluster when the local Docker has it. Without a local image the
+// cluster is asked to know it: its answer says what is missing.
+absl::Status UseImage(Context& context, GatewayClient& client, const std::string& reference,
+                      commonpb::Function& function) {
+  function.set_image(reference);
+  auto progress = context.NewProgress();
+  Docker docker(context.env().processes);
+  const auto image = docker.InspectImage(reference);
+  if (!image.ok()) {
+    if (image.status().code() == absl::StatusCode::kCancelled) return image.status();
+    context.env().err << "note: the local Docker can't be asked for " << reference << " (" << image.status().message()
+                      << "); a node must have it\n";
+    return absl::OkStatus();
+  }
+  if (!image->has_value()) return absl::OkStatus();
+  function.set_image_id((*image)->id);
+  return PublishImage(client, docker, *progress, reference, **image).status();
+}
+
+absl::Status Create(Context& context, const FunctionArguments& arguments) {
+  const std::vector<std::string> names = absl::StrSplit(arguments.function, '/');
+  if (names.size() != 2 || names[0].empty() || names[1].empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("`", arguments.function, "` must be APP/FUNCTION"));
+  }
+  commonpb::Function function;
+  RETURN_IF_ERROR(Fill(arguments, function).status());
+  ASSIGN_OR_RETURN(GatewayClient* const client, context.Client());
+  ASSIGN_OR_RETURN(const auto app, FindApp(*client, names[0]));
+  function.set_app_id(app.id());
+  function.set_app_name(app.name());
+  function.set_name(names[1]);
+  RETURN_IF_ERROR(UseImage(context, *client, arguments.image, function));
+  ASSIGN_OR_RETURN(auto made, client->CreateFunction(function));
+  if (made.app_name().empty()) made.set_app_name(app.name());
+  Show(context, made);
+  return absl::OkStatus();
+}
+
+absl::Status Inspect(Context& context, const FunctionArguments& arguments) {
+  ASSIGN_OR_RETURN(GatewayClient* const client, context.Client());
+  ASSIGN_OR_RETURN(const auto function, FindFunction(*client, arguments.function));
+  Show(context, function);
+  return absl::OkStatus();
+}
+
+absl::Status Update(Context& context, const FunctionArguments& arguments) {
+  commonpb::Function change;
+  ASSIGN_OR_RETURN(const bool any, Fill(arguments, change));
+  if (!any && arguments.image.empty()) {
+    return absl::InvalidArgumentError("there is nothing to change: see `thaw functions update --help`");
+  }
+  ASSIGN_OR_RETURN(GatewayClient* const client, context.Client());
+  ASSIGN_OR_RETURN(const auto function, FindFunction(*client, arguments.function));
+  change.set_id(function.id());
+  if (!arguments.image.empty()) RETURN_IF_ERROR(UseImage(context, *client, arguments.image, change));
+  ASSIGN_OR_RETURN(const auto updated, client->UpdateFunction(change));
+  Show(context, updated);
+  return absl::OkStatus();
+}
+
+absl::Status Delete(Context& context, const FunctionArguments& arguments) {
+  ASSIGN_OR_RETURN(GatewayClient* const client, context.Client());
+  ASSIGN_OR_RETURN(const auto function, FindFunction(*client, arguments.function));
+  RETURN_IF_ERROR(client->DeleteFunction(function.id()));
+  if (context.json) {
+    nlohmann::ordered_json json;
+    json["deleted"] = {{"id", function.id()}, {"app", function.app_name()}, {"name", function.name()}};
+    context.Print(absl::StrCat(DumpPretty(json), "\n"));
+  } else {
+    context.Print(absl::StrCat("deleted function ", Path(function), " and its snapshots\n"));
+  }
+  return absl::OkStatus();
+}
+
+void AddMany(CLI::App* command, const char* name, std::vector<std::string>& target, const char* type,
+             const char* description) {
+  command->add_option(name, target, description)
+      ->type_name(type)
+      ->expected(1)
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+}
+
+void AddSettings(CLI::App* command, FunctionArguments& arguments) {
+  AddMany(command, "--config", arguments.config, "K=V", "A config value, on top of the app's");
+  AddMany(command, "--annotation", arguments.annotations, "K=JSON", "An annotation");
+  command->add_option("--memory", arguments.memory, "Memory of an instance")->type_name("MIB")->check(CLI::Range(1, 8192));
+  command->add_option("--cpu", arguments.cpu, "Thousandths of a CPU")->type_name("MILLIS")->check(CLI::Range(1, 64000));
+  command->add_option("--timeout", arguments.timeout, "The time that one call may take")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(1, 300));
+  command->add_option("--idle-timeout", arguments.idle_timeout, "How long an idle instance is kept")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(1, 3600));
+  command->add_option("--checkpoint-after", arguments.checkpoint_after,
+                      "Freeze an instance after this many calls, or `never`")
+      ->type_name("N|never");
+}
+
+}  // namespace
+
+void AddFunctionsCommands(CLI::App& root, Context& context, Command& selected) {
+  auto arguments = std::make_shared<FunctionArguments>();
+  CLI::App* functions = root.add_subcommand("functions", "List, make, change and delete functions");
+  functions->alias("fn");
+  functions->require_subcommand(0, 1);
+  functions->footer(
+      "Examples:\n"
+      "  thaw functions list shop\n"
+      "  thaw functions create shop/hello my-image:1.0 --memory 256\n"
+      "  thaw functions update shop/hello --checkpoint-after never\n"
+      "  thaw functions delete shop/hello\n");
+  const auto bind = [&context, &selected, arguments](CLI::App* command,
+                                                     absl::Status (*run)(Context&, const FunctionArguments&)) {
+    command->callback([&context, &selected, arguments, run] {
+      selected = [&context, arguments, run] { return run(context, *arguments); };
+    });
+  };
+  const auto add = [&](const char* name, const char* description) {
+    CLI::App* command = functions->add_subcommand(name, description);
+    command->add_option("function", arguments->function, "The function")->required()->type_name("APP/FUNCTION|ID");
+    return command;
+  };
+  CLI::App* list = functions->add_subcommand("list", "List an app's functions, or all (also: `thaw functions`)");
+  list->alias("ls");
+  list->add_option("app", arguments->app, "The app's name")->type_name("APP");
+  bind(list, &List);
+  functions->callback([functions, &context, &selected, arguments] {
+    if (functions->get_subcommands().empty()) selected = [&context, arguments] { return List(context, *arguments); };
+  });
+  CLI::App* create = functions->add_subcommand("create", "Make a function from an image");
+  create->add_option("function", arguments->function, "Its app and name")->required()->type_name("APP/FUNCTION");
+  create->add_option("image", arguments->image, "An image of the local Docker, or one that a node has")
+      ->required()
+      ->type_name("IMAGE");
+  AddSettings(create, *arguments);
+  bind(create, &Create);
+  bind(add("inspect", "Show a function"), &Inspect);
+  CLI::App* update = add("update", "Change a function; what is not named stays");
+  update->add_option("--image", arguments->image, "Another image")->type_name("IMAGE");
+  AddMany(update, "--unset", arguments->unset, "K", "Delete a config key");
+  AddSettings(update, *arguments);
+  bind(update, &Update);
+  bind(add("delete", "Delete a function and its snapshots")->alias("rm"), &Delete);
+}
+
+}  // namespace thaw::cli

@@ -1,0 +1,168 @@
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "cli/commands/context.h"
+#include "cli/output/format.h"
+#include "cli/output/table.h"
+#include "cli/output/wire.h"
+#include "common/status/reasons.h"
+#include "common/status/status_macros.h"
+
+namespace thaw::cli {
+namespace {
+
+constexpr std::size_t kIdLength = 32;
+constexpr std::size_t kShortestPrefix = 4;
+
+struct SnapshotArguments {
+  std::string function;
+  std::vector<std::string> ids;
+};
+
+absl::Status List(Context& context, const SnapshotArguments& arguments) {
+  ASSIGN_OR_RETURN(GatewayClient* const client, context.Client());
+  std::string function_id;
+  if (!arguments.function.empty()) {
+    ASSIGN_OR_RETURN(const auto function, FindFunction(*client, arguments.function));
+    function_id = function.id();
+  }
+  ASSIGN_OR_RETURN(const auto snapshots, client->ListSnapshots(function_id));
+  if (context.json) {
+    auto json = nlohmann::ordered_json::array();
+    for (const auto& snapshot : snapshots) json.push_back(SnapshotJson(snapshot));
+    nlohmann::ordered_json object;
+    object["snapshots"] = std::move(json);
+    context.Print(absl::StrCat(DumpPretty(object), "\n"));
+    return absl::OkStatus();
+  }
+  if (snapshots.empty()) {
+    context.Print("no snapshots yet; one is made when an instance has answered enough calls (5, unless the function "
+                  "says otherwise)\n");
+    return absl::OkStatus();
+  }
+  using Align = Table::Align;
+  Table table({{"SNAPSHOT"},
+               {"FUNCTION", Align::kLeft, true},
+               {"VERSION"},
+               {"NODE"},
+               {"HELD BY", Align::kLeft, true},
+               {"SIZE", Align::kRight},
+               {"STORED", Align::kRight},
+               {"CALLS", Align::kRight},
+               {"MADE IN", Align::kRight},
+               {"AGE", Align::kRight}});
+  for (const auto& snapshot : snapshots) {
+    table.AddRow({ShortId(snapshot.id()), absl::StrCat(snapshot.app_name(), "/", snapshot.function_name()),
+                  ShortId(snapshot.version_id()), snapshot.node_id(), absl::StrJoin(snapshot.holders(), ","),
+                  FormatBytes(snapshot.raw_bytes()), FormatBytes(snapshot.stored_bytes()),
+                  absl::StrCat(snapshot.invocations()),
+                  absl::StrCat(FormatMillis(DurationOf(snapshot.checkpoint_duration())), " ms"),
+                  FormatAge(context.env().clock.Now() - TimeOf(snapshot.created_at()))});
+  }
+  context.Print(table.Render(context.out_terminal()));
+  return absl::OkStatus();
+}
+
+// The snapshot that a whole id or the beginning of one stands for.
+absl::StatusOr<commonpb::SnapshotInfo> Find(GatewayClient& client, const std::string& text) {
+  if (text.size() >= kIdLength) return client.GetSnapshot(text);
+  if (text.size() < kShortestPrefix) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("`", text, "` is too short: give at least ", kShortestPrefix, " characters of the snapshot's id"));
+  }
+  ASSIGN_OR_RETURN(const auto all, client.ListSnapshots(""));
+  const commonpb::SnapshotInfo* found = nullptr;
+  for (const auto& snapshot : all) {
+    if (!absl::StartsWith(snapshot.id(), text)) continue;
+    if (found != nullptr) {
+      return absl::InvalidArgumentError(absl::StrCat("more than one snapshot's id begins with ", text, ": ",
+                                                     found->id(), " and ", snapshot.id(), "; give more of it"));
+    }
+    found = &snapshot;
+  }
+  if (found == nullptr) {
+    return WithReason(absl::NotFoundError(absl::StrCat("no snapshot's id begins with ", text)),
+                      reason::kSnapshotNotFound);
+  }
+  return *found;
+}
+
+absl::Status Inspect(Context& context, const SnapshotArguments& arguments) {
+  ASSIGN_OR_RETURN(GatewayClient* const client, context.Client());
+  ASSIGN_OR_RETURN(const auto snapshot, Find(*client, arguments.ids.front()));
+  if (context.json) {
+    context.Print(absl::StrCat(DumpPretty(SnapshotJson(snapshot)), "\n"));
+    return absl::OkStatus();
+  }
+  context.Print(RenderFields(
+      {{"Snapshot", snapshot.id()},
+       {"Function", absl::StrCat(snapshot.app_name(), "/", snapshot.function_name(), " (", snapshot.function_id(), ")")},
+       {"Version", snapshot.version_id()},
+       {"Made on", absl::StrCat("node ", snapshot.node_id(), ", ", FormatTimestamp(TimeOf(snapshot.created_at())))},
+       {"Made in", absl::StrCat(FormatMillis(DurationOf(snapshot.checkpoint_duration())), " ms")},
+       {"Held by", absl::StrJoin(snapshot.holders(), ", ")},
+       {"Size", absl::StrCat(FormatBytes(snapshot.raw_bytes()), " (", snapshot.raw_bytes(), " bytes)")},
+       {"Stored", absl::StrCat(FormatBytes(snapshot.stored_bytes()), " (", snapshot.stored_bytes(), " bytes)")},
+       {"Calls", absl::StrCat(snapshot.invocations(), " answered before it was frozen")},
+       {"Engine", snapshot.engine()},
+       {"Architecture", snapshot.architecture()}},
+      context.out_terminal()));
+  return absl::OkStatus();
+}
+
+absl::Status Remove(Context& context, const SnapshotArguments& arguments) {
+  ASSIGN_OR_RETURN(GatewayClient* const client, context.Client());
+  auto removed = nlohmann::ordered_json::array();
+  for (const std::string& id : arguments.ids) {
+    ASSIGN_OR_RETURN(const auto snapshot, Find(*client, id));
+    RETURN_IF_ERROR(client->DeleteSnapshot(snapshot.id()));
+    removed.push_back(snapshot.id());
+    if (!context.json) context.Print(absl::StrCat("removed snapshot ", snapshot.id(), "\n"));
+  }
+  if (context.json) {
+    nlohmann::ordered_json object;
+    object["removed"] = std::move(removed);
+    context.Print(absl::StrCat(DumpPretty(object), "\n"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+void AddSnapshotCommands(CLI::App& root, Context& context, Command& selected) {
+  auto arguments = std::make_shared<SnapshotArguments>();
+  CLI::App* snapshot = root.add_subcommand("snapshot", "List, show and remove snapshots of frozen functions");
+  snapshot->require_subcommand(0, 1);
+  snapshot->footer(
+      "Examples:\n"
+      "  thaw snapshot ls demo/hello\n"
+      "  thaw snapshot inspect 4f2a91c0\n"
+      "  thaw snapshot rm 4f2a91c0          the next start is cold; running instances stay\n");
+  const auto bind = [&context, &selected, arguments](CLI::App* command,
+                                                     absl::Status (*run)(Context&, const SnapshotArguments&)) {
+    command->callback([&context, &selected, arguments, run] {
+      selected = [&context, arguments, run] { return run(context, *arguments); };
+    });
+  };
+  CLI::App* list = snapshot->add_subcommand("ls", "List snapshots, of one function or all (also: `thaw snapshot`)");
+  list->alias("list");
+  list->add_option("function", arguments->function, "Only this function's")->type_name("APP/FUNCTION|ID");
+  bind(list, &List);
+  snapshot->callback([snapshot, &context, &selected, arguments] {
+    if (snapshot->get_subcommands().empty()) selected = [&context, arguments] { return List(context, *arguments); };
+  });
+  CLI::App* inspect = snapshot->add_subcommand("inspect", "Show a snapshot");
+  inspect->add_option("id", arguments->ids, "Its id, or how it begins")->required()->expected(1)->type_name("ID");
+  bind(inspect, &Inspect);
+  CLI::App* remove = snapshot->add_subcommand("rm", "Remove snapshots, everywhere");
+  remove->alias("delete");
+  remove->add_option("id", arguments->ids, "Their ids, or how they begin")->required()->type_name("ID");
+  bind(remove, &Remove);
+}
+
+}  // namespace thaw::cli
