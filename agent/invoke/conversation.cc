@@ -36,8 +36,9 @@ constexpr std::uint64_t kTurnBytes = 1 << 20;
 constexpr std::size_t kSlackBytes = 128 << 10;
 // "100 Continue" and its like before the answer.
 constexpr int kMaxInterimAnswers = 8;
-// How soon a function whose queue of connections is full is dialled again.
-constexpr auto kRedialPause = std::chrono::milliseconds(2);
+// How soon a function whose queue of connections is full is dialled again: the first time, and at most.
+constexpr absl::Duration kFirstRedialPause = absl::Microseconds(200);
+constexpr absl::Duration kMaxRedialPause = absl::Milliseconds(5);
 
 absl::Status BadAnswer(absl::string_view what) {
   return WithReason(absl::InternalError(absl::StrCat("the function's answer is not HTTP: ", what)),
@@ -58,6 +59,11 @@ absl::Status Broke(absl::string_view how) {
 bool IsFraming(absl::string_view name) {
   return absl::EqualsIgnoreCase(name, "Host") || absl::EqualsIgnoreCase(name, "Connection") ||
          absl::EqualsIgnoreCase(name, "Content-Length") || absl::EqualsIgnoreCase(name, "Transfer-Encoding");
+}
+
+bool MayBeHttp(absl::string_view start) {
+  constexpr absl::string_view kProtocol = "HTTP/1.";
+  return absl::StartsWith(start, kProtocol.substr(0, start.size()));
 }
 
 absl::StatusOr<std::string> MakeHead(const FunctionRequest& request) {
@@ -107,6 +113,7 @@ void Conversation::Call(FunctionRequest request, Done done) {
       is_head_request_ = request.method == "HEAD";
       written_ = 0;
       interim_answers_ = 0;
+      redial_pause_ = kFirstRedialPause;
       outcome = Begin();
       if (!outcome.has_value()) return;
       done = EndCall(*outcome);
@@ -158,7 +165,8 @@ std::optional<Conversation::Outcome> Conversation::Dial() {
   auto connected = ConnectTo(*listener);
   if (absl::IsResourceExhausted(connected.status())) {
     // The kernel has no way to wait for room in a unix socket's queue.
-    redial_timer_.expires_after(kRedialPause);
+    redial_timer_.expires_after(absl::ToChronoNanoseconds(redial_pause_));
+    redial_pause_ = std::min(redial_pause_ * 2, kMaxRedialPause);
     redial_timer_.async_wait([self = shared_from_this(), generation = generation_](const error_code& error) {
       if (!error) self->Step(generation, &Conversation::Dial);
     });
@@ -192,6 +200,7 @@ void Conversation::NewParser() {
       std::min<std::uint64_t>(limits_.max_answer_header_bytes, std::numeric_limits<std::uint32_t>::max())));
   parser_->body_limit(limits_.max_answer_bytes);
   if (is_head_request_) parser_->skip(true);
+  start_line_taken_ = false;
 }
 
 std::optional<Conversation::Outcome> Conversation::Write() {
@@ -275,6 +284,12 @@ std::optional<Conversation::Outcome> Conversation::Parse() {
     error_code error;
     const std::size_t used = parser_->put(buffer_.data(), error);
     buffer_.consume(used);
+    start_line_taken_ |= used > 0;
+    if (!start_line_taken_ && !MayBeHttp(absl::string_view(static_cast<const char*>(buffer_.data().data()),
+                                                           buffer_.size()))) {
+      // The parser would wait for the rest of the line.
+      return BadAnswer("it does not begin with a status line");
+    }
     if (error == http::error::need_more) error = {};
     if (error == http::error::header_limit) return TooLarge("headers", limits_.max_answer_header_bytes);
     if (error == http::error::body_limit) return TooLarge("a body", limits_.max_answer_bytes);

@@ -79,6 +79,8 @@ class Conversation final : public std::enable_shared_from_this<Conversation> {
   std::string body_ ABSL_GUARDED_BY(mu_);
   std::uint64_t written_ ABSL_GUARDED_BY(mu_) = 0;
   absl::Time deadline_ ABSL_GUARDED_BY(mu_);
+  bool start_line_taken_ ABSL_GUARDED_BY(mu_) = false;
+  absl::Duration redial_pause_ ABSL_GUARDED_BY(mu_);
   int dials_ ABSL_GUARDED_BY(mu_) = 0;
   bool is_head_request_ ABSL_GUARDED_BY(mu_) = false;
   bool reused_ ABSL_GUARDED_BY(mu_) = false;

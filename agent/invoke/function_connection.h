@@ -49,7 +49,7 @@ class FunctionConnection {
   // thread, too. Never before Call() has returned. Errors (with reasons of common/status/reasons.h; marked by MarkSent()
   // where a byte has left):
   //
-  //   UNAVAILABLE          the socket can't be reached; nothing was sent
+  //   UNAVAILABLE          the socket can't be reached, or was closed before a byte had left; nothing was sent
   //   DEADLINE_EXCEEDED    no whole answer by `deadline` (FUNCTION_TIMEOUT)
   //   INTERNAL             not HTTP (FUNCTION_BAD_ANSWER; also, with nothing sent, when lsnr.sock leads elsewhere), too
   //                        large (FUNCTION_ANSWER_TOO_LARGE), or the connection broke (FUNCTION_EXITED: the caller who

@@ -47,13 +47,18 @@ bool ScriptedUnixServer::Connection::Fill() {
   return true;
 }
 
-bool ScriptedUnixServer::Connection::ReadRequest() {
+bool ScriptedUnixServer::Connection::ReadHead() {
   std::size_t end;
   while ((end = buffer_.find("\r\n\r\n")) == std::string::npos) {
     if (!Fill()) return false;
   }
   head_ = buffer_.substr(0, end + 4);
   buffer_.erase(0, end + 4);
+  return true;
+}
+
+bool ScriptedUnixServer::Connection::ReadRequest() {
+  if (!ReadHead()) return false;
   const std::string lower = absl::AsciiStrToLower(head_);
   std::size_t length = 0;
   const std::size_t at = lower.find("content-length: ");

@@ -41,6 +41,8 @@ class ScriptedUnixServer {
     // The next request's head up to its empty line, and its body by Content-Length (chunked bodies: the chunks as
     // they come, to the last). False when the peer closed first.
     bool ReadRequest();
+    // The next request's head alone.
+    bool ReadHead();
     const std::string& head() const { return head_; }
     const std::string& body() const { return body_; }
     // False when the peer does not take it.

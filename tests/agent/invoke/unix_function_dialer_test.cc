@@ -276,7 +276,7 @@ TEST_F(UnixFunctionDialerTest, BytesAfterTheAnswerAreNotTheNextCallsAnswer) {
 }
 
 TEST_F(UnixFunctionDialerTest, GarbageIsABadAnswer) {
-  for (const char* words : {"garbage\r\n\r\n", "\0\1\2\3", "HTTP/9.9 200 OK\r\n\r\n", "HTTP/1.1 abc OK\r\n\r\n",
+  for (const char* words : {"garbage\r\n\r\n", "\1\2\3", "HTTP/9.9 200 OK\r\n\r\n", "HTTP/1.1 abc OK\r\n\r\n",
                             "HTTP/1.1 200 OK\r\nno colon\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
                             "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx",
                             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
@@ -337,10 +337,19 @@ TEST_F(UnixFunctionDialerTest, AnswerBeforeTheWholeRequestWasReadIsTheAnswer) {
 }
 
 TEST_F(UnixFunctionDialerTest, AnswerOfAFunctionThatHungUpOnALargeRequestIsTheAnswer) {
-  Serve([](Server::Connection& connection) { connection.Answer("too much"); });
+  Serve([](Server::Connection& connection) {
+    connection.ReadHead();
+    connection.Answer("too much");
+  });
   const auto reply = CallOnce(Request(std::string(8 << 20, 'x')));
   ASSERT_TRUE(reply.ok()) << reply.status();
   EXPECT_EQ(reply->body, "too much");
+}
+
+TEST_F(UnixFunctionDialerTest, FunctionThatHangsUpOnALargeRequestIsAnExitAndCountsAsSent) {
+  Serve([](Server::Connection& connection) { connection.ReadHead(); });
+  ExpectSent(CallOnce(Request(std::string(8 << 20, 'x'))).status(), absl::StatusCode::kInternal,
+             reason::kFunctionExited);
 }
 
 TEST_F(UnixFunctionDialerTest, EndlessBodyIsTooLarge) {
