@@ -97,10 +97,10 @@ void SchedulerServer::Shutdown() {
     rpc_.reset();
   }
   if (writer_ != nullptr) writer_->Shutdown();
-  timers_.reset();
   metrics_server_.reset();
   services_.clear();
   scheduler_.reset();
+  timers_.reset();
   store_.reset();
 }
 

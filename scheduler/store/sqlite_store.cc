@@ -91,6 +91,24 @@ class Statement {
   int bound_ = 0;
 };
 
+// Whether the last system call that failed on the write-ahead log did so for want of space. (sqlite3_system_errno()
+// answers with whatever errno is by now.)
+bool NoSpaceForLog(sqlite3* database) {
+  sqlite3_file* log = nullptr;
+  if (sqlite3_file_control(database, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) != SQLITE_OK || log == nullptr ||
+      log->pMethods == nullptr) {
+    return false;
+  }
+  int cause = 0;
+  if (log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &cause) != SQLITE_OK) return false;
+  return cause == ENOSPC || cause == EDQUOT || cause == EFBIG;
+}
+
+absl::Status DiskFull(const std::string& message) {
+  return WithReason(absl::ResourceExhaustedError(absl::StrCat(message, "; free space on the disk of --data-dir")),
+                    reason::kDiskFull);
+}
+
 const char* DeleteSql(WriteBatch::Table table) {
   switch (table) {
     case WriteBatch::Table::kApp:
@@ -372,13 +390,15 @@ absl::Status SqliteStore::Failure(int code, const std::string& act) const {
       }
       return WithReason(absl::AlreadyExistsError(message), reason::kAlreadyExists);
     case SQLITE_FULL:
-      return WithReason(
-          absl::ResourceExhaustedError(absl::StrCat(message, "; free space on the disk of --data-dir")),
-          reason::kDiskFull);
+      return DiskFull(message);
     case SQLITE_NOTADB:
     case SQLITE_CORRUPT:
       return absl::DataLossError(absl::StrCat(message, "; restore it from a backup or choose another --data-dir"));
     default:
+      // A quota or a limit on the file's size is an I/O error to SQLite; to people it is a full disk.
+      if (database_ != nullptr && (code & 0xff) == SQLITE_IOERR && NoSpaceForLog(database_.get())) {
+        return DiskFull(message);
+      }
       return absl::UnavailableError(absl::StrCat(message, "; check the disk and mode of --data-dir"));
   }
 }
