@@ -17,6 +17,7 @@ constexpr std::string_view kNoReason[] = {
     "Dumping FAILED",
     "Restoring FAILED",
     "Dump core (pid:",
+    "Dump files (pid:",
     "Unable to create tun",
 };
 
@@ -27,6 +28,9 @@ struct Advice {
 
 constexpr Advice kAdvice[] = {
     {"Connected TCP socket", "close TCP connections before the checkpoint (beforeCheckpoint) and open them again after"},
+    // Linux 6.16 refuses SO_PASSCRED and SO_PASSSEC on sockets that are not unix sockets; CRIU 4.1.1 asks for them.
+    {"Can't get 1:16 opt", "this CRIU can't dump TCP or UDP sockets, not even listening ones, on this kernel; close "
+                           "them before the checkpoint (beforeCheckpoint) and open them again after"},
     {"External socket is used", "close connections to unix sockets outside the function before the checkpoint"},
     {"Can't dump half of stream unix connection", "close connections to unix sockets outside the function before the checkpoint"},
     {"is tracing", "detach the debugger"},

@@ -226,14 +226,8 @@ Outcome CopyTree(const std::string& from, const std::string& to, const TreeCopyO
   if (!source) return ErrnoOutcome(errno, "cannot open directory " + from);
   UniqueFd target(::open(to.c_str(), kDirectoryFlags));
   if (!target) return ErrnoOutcome(errno, "cannot open directory " + to);
-  struct stat info {};
-  if (::fstat(source.get(), &info) != 0) return ErrnoOutcome(errno, "cannot stat " + from);
   Copier copier(options, target.get(), from, result);
-  if (Outcome outcome = copier.Directory(source.get(), target.get(), from, /*is_root=*/true); !outcome.ok()) {
-    return outcome;
-  }
-  if (options.only_links) return {};
-  return Copier::Finish(target.get(), info, to);
+  return copier.Directory(source.get(), target.get(), from, /*is_root=*/true);
 }
 
 Outcome EmptyDirectory(const std::string& dir, const std::vector<std::string>& keep) {

@@ -23,8 +23,8 @@ struct TreeCopyResult {
   uint64_t left_out = 0;  // sockets and devices: CRIU re-creates bound sockets by itself
 };
 
-// Copies what lies below the directory `from` into the existing directory `to`, and gives `to` itself the mode
-// and owner of `from`: directories, regular files (holes stay holes), symbolic links, FIFOs, hard links among
+// Copies what lies below the directory `from` into the existing directory `to`, which itself keeps its mode and
+// owner: directories, regular files (holes stay holes), symbolic links, FIFOs, hard links among
 // them; with modes, owners and times. No link is ever followed, so that a tree which a function wrote can't
 // lead the copy out of it. Entries that exist in `to` are replaced when they are no directories.
 //

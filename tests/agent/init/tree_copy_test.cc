@@ -146,15 +146,19 @@ TEST_F(TreeCopyTest, SkippedNamesAreLeftOutAtTheRootOnly) {
   EXPECT_TRUE(fs::exists(to_ + "/sub/iofs"));
 }
 
+TEST_F(TreeCopyTest, TheTargetDirectoryItselfKeepsItsMode) {
+  ASSERT_EQ(::chmod(from_.c_str(), 0711), 0);
+  ASSERT_EQ(::chmod(to_.c_str(), 01777), 0);
+  Copy();
+  EXPECT_EQ(Stat(to_).st_mode & 07777, 01777u);
+}
+
 TEST_F(TreeCopyTest, OnlyLinksCopiesNothingElse) {
   Write(from_ + "/file", "x");
   ASSERT_EQ(::symlink("abc.sock", (from_ + "/lsnr.sock").c_str()), 0);
-  ASSERT_EQ(::chmod(from_.c_str(), 0711), 0);
-  const mode_t before = Stat(to_).st_mode;
   Copy({.skip = {}, .only_links = true});
   EXPECT_EQ(fs::read_symlink(to_ + "/lsnr.sock"), "abc.sock");
   EXPECT_FALSE(fs::exists(to_ + "/file"));
-  EXPECT_EQ(Stat(to_).st_mode, before);
 }
 
 TEST_F(TreeCopyTest, AReadOnlyDirectoryIsFilledBeforeItIsClosed) {

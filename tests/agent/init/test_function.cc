@@ -1,0 +1,177 @@
+// A function for the host tests of thaw-init: static, so that it runs in any image. It serves one line per
+// connection on /tmp/iofs/lsnr.sock, as Fn's contract names it (bound under another name, reached by a link).
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <string>
+#include <vector>
+
+namespace {
+
+constexpr char kSocket[] = "/tmp/iofs/abc.sock";
+constexpr char kLink[] = "/tmp/iofs/lsnr.sock";
+
+int UnixSocket(const char* path, bool listens) {
+  const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  strncpy(address.sun_path, path, sizeof address.sun_path - 1);
+  const auto* any = reinterpret_cast<const sockaddr*>(&address);
+  if (!listens) {
+    if (connect(fd, any, sizeof address) == 0) return fd;
+    close(fd);
+    return -1;
+  }
+  unlink(path);
+  if (bind(fd, any, sizeof address) != 0 || listen(fd, 8) != 0) abort();
+  chmod(path, 0666);
+  return fd;
+}
+
+int Listen() {
+  const int fd = UnixSocket(kSocket, true);
+  unlink(kLink);
+  if (symlink("abc.sock", kLink) != 0) abort();
+  return fd;
+}
+
+char* MapFile(const char* path, const char* text, bool unlink_it) {
+  const int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0640);
+  if (fd < 0 || ftruncate(fd, 4096) != 0) abort();
+  auto* memory = static_cast<char*>(mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
+  strcpy(memory, text);
+  close(fd);
+  if (unlink_it) unlink(path);
+  return memory;
+}
+
+std::string ReadLine(int fd) {
+  std::string line;
+  char c = 0;
+  while (read(fd, &c, 1) == 1 && c != '\n') line += c;
+  return line;
+}
+
+// Two ends of one TCP connection, both here.
+void OpenTcp(std::vector<int>* fds) {
+  const int listener = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  bind(listener, reinterpret_cast<sockaddr*>(&address), size);
+  listen(listener, 1);
+  getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size);
+  const int client = socket(AF_INET, SOCK_STREAM, 0);
+  connect(client, reinterpret_cast<sockaddr*>(&address), size);
+  *fds = {listener, client, accept(listener, nullptr, nullptr)};
+}
+
+std::string Checkpoint(int* listener) {
+  close(*listener);
+  unlink(kLink);
+  unlink(kSocket);
+  const int request = UnixSocket("/run/thaw/fn/request.sock", false);
+  if (request < 0) return "no request socket";
+  (void)!write(request, "checkpoint\n", 11);
+  const std::string line = ReadLine(request);
+  close(request);
+  if (line.compare(0, 5, "wait ") == 0) {
+    struct stat info {};
+    while (stat(line.c_str() + 5, &info) != 0) usleep(1000);
+  }
+  *listener = Listen();
+  return line;
+}
+
+}  // namespace
+
+int main() {
+  long count = 0;
+  const long token = static_cast<long>(getpid()) * 1000003 + time(nullptr);
+  char* mapped = MapFile("/tmp/mapped", "mapped-text", false);
+  char* shared = MapFile("/dev/shm/shared", "shared-text", false);
+  char* deleted = MapFile("/tmp/deleted", "deleted-text", true);
+  std::vector<int> tcp;
+  std::string last_wait = "-";
+  int listener = Listen();
+  printf("up\n");
+  fflush(stdout);
+  fprintf(stderr, "warned\n");
+  while (true) {
+    const int peer = accept(listener, nullptr, nullptr);
+    if (peer < 0) continue;
+    const std::string line = ReadLine(peer);
+    const size_t blank = line.find(' ');
+    const std::string word = line.substr(0, blank);
+    const std::string argument = blank == std::string::npos ? "" : line.substr(blank + 1);
+    std::string answer = "ok";
+    bool checkpoint = false;
+    if (word == "hello") {
+      answer = std::to_string(getpid()) + " " + std::to_string(++count) + " " + std::to_string(token) + " " + mapped +
+               " " + shared + " " + deleted;
+    } else if (word == "tcp") {
+      OpenTcp(&tcp);
+    } else if (word == "notcp") {
+      for (int fd : tcp) close(fd);
+    } else if (word == "print") {
+      const std::string text(999, 'x');
+      for (long left = atol(argument.c_str()); left > 0; left -= 1000) printf("%s\n", text.c_str());
+      fflush(stdout);
+    } else if (word == "say") {
+      printf("%s\n", argument.c_str());
+      fflush(stdout);
+    } else if (word == "linger") {
+      if (fork() == 0) {
+        close(peer);
+        close(listener);
+        setsid();
+        signal(SIGTERM, SIG_IGN);
+        while (true) pause();
+      }
+    } else if (word == "ignore") {
+      signal(SIGTERM, SIG_IGN);
+    } else if (word == "exit") {
+      exit(atoi(argument.c_str()));
+    } else if (word == "eat") {
+      const size_t size = static_cast<size_t>(atol(argument.c_str())) << 20;
+      auto* memory = static_cast<char*>(malloc(size));
+      for (size_t i = 0; i < size; i += 4096) memory[i] = 1;
+      answer = std::to_string(memory[size / 2]);
+    } else if (word == "iouring") {
+      char parameters[256] = {};
+      answer = syscall(SYS_io_uring_setup, 1, parameters) < 0 ? strerror(errno) : "a ring";
+    } else if (word == "open") {
+      const int fd = open(argument.c_str(), O_RDONLY);
+      answer = fd < 0 ? strerror(errno) : "opened";
+      if (fd >= 0) close(fd);
+    } else if (word == "touch") {
+      const int fd = open(argument.c_str(), O_WRONLY | O_CREAT, 0644);
+      answer = fd < 0 ? strerror(errno) : "ok";
+      if (fd >= 0) close(fd);
+    } else if (word == "checkpoint") {
+      checkpoint = true;
+    } else if (word == "wait") {
+      answer = last_wait;
+    } else {
+      answer = "what?";
+    }
+    answer += "\n";
+    (void)!write(peer, answer.data(), answer.size());
+    close(peer);
+    if (checkpoint) last_wait = Checkpoint(&listener);
+  }
+}
