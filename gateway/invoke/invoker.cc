@@ -205,6 +205,7 @@ class Invoker::Run final : public Invocation, public std::enable_shared_from_thi
                                 call_->function.text(), outcome.node_id, std::string(outcome.status.message()));
     }
     invoker_.deps_.metrics->CallEnded(call_->protocol, outcome.status, outcome.answer.start.kind, outcome.total);
+    invoker_.deps_.admission->FreeBytes(call_->body.size());
     invoker_.deps_.admission->LeaveCall();
     done(std::move(outcome));
   }
@@ -243,7 +244,12 @@ absl::Status Invoker::Check(const Call& call) const {
 
 std::shared_ptr<Invocation> Invoker::Start(Call call, DoneCallback done) {
   absl::Status admitted = Check(call);
+  const std::size_t body_bytes = call.body.size();
   if (admitted.ok()) admitted = deps_.admission->EnterCall();
+  if (admitted.ok()) {
+    admitted = deps_.admission->ReserveBytes(body_bytes);
+    if (!admitted.ok()) deps_.admission->LeaveCall();
+  }
   if (!admitted.ok()) {
     deps_.metrics->CallStarted();
     deps_.metrics->CallEnded(call.protocol, admitted, StartKind::kNone, absl::ZeroDuration());

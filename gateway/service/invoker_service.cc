@@ -1,0 +1,279 @@
+#include "gateway/service/invoker_service.h"
+
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/server_callback.h>
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/rpc/client.h"
+#include "common/rpc/status.h"
+#include "common/status/reasons.h"
+#include "common/status/status_macros.h"
+#include "gateway/errors.h"
+#include "gateway/invoke/headers.h"
+
+namespace thaw::gateway {
+namespace {
+
+constexpr char kUseStream[] = "use InvokeStream";
+
+// All of a call but its body.
+absl::StatusOr<Call> CallFrom(const grpc::CallbackServerContext& context, const v1::InvokeRequest& request) {
+  Call call;
+  ASSIGN_OR_RETURN(call.function, MakeFunctionName(request.function().id(), request.function().path()));
+  call.content_type = request.content_type();
+  if (!IsHeaderValue(call.content_type)) {
+    return WithReason(absl::InvalidArgumentError("content_type has control characters"), reason::kInvalidField,
+                      {{"field", "content_type"}});
+  }
+  std::vector<Header> headers;
+  headers.reserve(static_cast<std::size_t>(request.headers_size()));
+  for (const auto& header : request.headers()) {
+    if (!IsHeaderName(header.name()) || !IsHeaderValue(header.value())) {
+      return WithReason(absl::InvalidArgumentError(absl::StrCat(
+                            "header ", IsHeaderName(header.name()) ? header.name() : "with an impossible name",
+                            " can't be sent: names are HTTP tokens, values have no control characters")),
+                        reason::kInvalidField, {{"field", "headers"}});
+    }
+    headers.push_back({header.name(), header.value()});
+  }
+  call.headers = FunctionHeaders(std::move(headers));
+  call.deadline = absl::FromChrono(context.deadline());
+  const auto pin = context.client_metadata().find("thaw-node");
+  if (pin != context.client_metadata().end()) call.pinned_node.assign(pin->second.data(), pin->second.size());
+  call.protocol = Protocol::kGrpc;
+  return call;
+}
+
+v1::StartKind ToProto(StartKind kind) {
+  switch (kind) {
+    case StartKind::kWarm:
+      return v1::START_KIND_WARM;
+    case StartKind::kRestored:
+      return v1::START_KIND_RESTORED;
+    case StartKind::kRestoredRemote:
+      return v1::START_KIND_RESTORED_REMOTE;
+    case StartKind::kCold:
+      return v1::START_KIND_COLD;
+    case StartKind::kNone:
+      break;
+  }
+  return v1::START_KIND_UNSPECIFIED;
+}
+
+// All of the answer but its body.
+void FillResponse(Outcome& outcome, v1::InvokeResponse& response) {
+  response.set_content_type(std::move(outcome.answer.content_type));
+  for (Header& header : ClientHeaders(std::move(outcome.answer.headers))) {
+    auto* out = response.add_headers();
+    out->set_name(std::move(header.name));
+    out->set_value(std::move(header.value));
+  }
+  response.set_call_id(outcome.call_id);
+  const Start& start = outcome.answer.start;
+  auto* info = response.mutable_start();
+  info->set_kind(ToProto(start.kind));
+  info->set_node_id(outcome.node_id);
+  info->set_instance_id(start.instance_id);
+  info->set_fallback_reason(start.fallback_reason);
+  auto* phases = info->mutable_phases();
+  *phases->mutable_queue() = ::thaw::ToProto(start.queue);
+  *phases->mutable_container() = ::thaw::ToProto(start.container);
+  *phases->mutable_fetch() = ::thaw::ToProto(start.fetch);
+  *phases->mutable_restore() = ::thaw::ToProto(start.restore);
+  *phases->mutable_function() = ::thaw::ToProto(start.function);
+  *info->mutable_total() = ::thaw::ToProto(outcome.total);
+}
+
+grpc::Status ErrorOf(grpc::CallbackServerContext& context, const Outcome& outcome) {
+  if (!outcome.call_id.empty()) context.AddTrailingMetadata("fn-call-id", outcome.call_id);
+  if (!outcome.node_id.empty()) context.AddTrailingMetadata("thaw-node", outcome.node_id);
+  return ToGrpcStatus(outcome.status);
+}
+
+// gRPC calls neither OnCancel() nor OnDone() before Begin() has returned: the method that calls it is still running.
+class InvokeReactor final : public grpc::ServerUnaryReactor {
+ public:
+  InvokeReactor(grpc::CallbackServerContext& context, v1::InvokeResponse& response)
+      : context_(context), response_(response) {}
+
+  void Begin(Invoker& invoker, const v1::InvokeRequest& request) {
+    absl::StatusOr<Call> call = CallFrom(context_, request);
+    if (call.ok() && request.body().size() > InvokerService::kMaxUnaryBytes) {
+      call = BodyTooLarge(InvokerService::kMaxUnaryBytes, kUseStream);
+    }
+    if (!call.ok()) {
+      Finish(ToGrpcStatus(call.status()));
+      return;
+    }
+    call->body = request.body();
+    call->max_answer_bytes = InvokerService::kMaxUnaryBytes;
+    invocation_ = invoker.Start(std::move(*call), [this](Outcome outcome) { OnOutcome(std::move(outcome)); });
+  }
+
+  void OnCancel() override {
+    if (invocation_ != nullptr) invocation_->Cancel();
+  }
+  void OnDone() override { delete this; }
+
+ private:
+  void OnOutcome(Outcome outcome) {
+    if (!outcome.status.ok()) {
+      Finish(ErrorOf(context_, outcome));
+      return;
+    }
+    response_.set_body(std::move(outcome.answer.body));
+    FillResponse(outcome, response_);
+    Finish(grpc::Status::OK);
+  }
+
+  grpc::CallbackServerContext& context_;
+  v1::InvokeResponse& response_;
+  std::shared_ptr<Invocation> invocation_;
+};
+
+class InvokeStreamReactor final : public grpc::ServerBidiReactor<v1::InvokeStreamRequest, v1::InvokeStreamResponse> {
+ public:
+  InvokeStreamReactor(grpc::CallbackServerContext& context, Invoker& invoker, Admission& admission)
+      : context_(context), invoker_(invoker), reservation_(admission) {
+    StartRead(&request_);
+  }
+
+  void OnReadDone(bool ok) override {
+    if (!ok) {
+      OnHalfClose();
+      return;
+    }
+    const absl::Status taken = Take();
+    if (!taken.ok()) {
+      Finish(ToGrpcStatus(taken));
+      return;
+    }
+    StartRead(&request_);
+  }
+
+  void OnWriteDone(bool ok) override {
+    if (!ok) {
+      Finish(ToGrpcStatus(CallerGone()));
+      return;
+    }
+    const std::string& body = outcome_.answer.body;
+    if (written_ == body.size()) {
+      Finish(grpc::Status::OK);
+      return;
+    }
+    const std::size_t size = std::min(InvokerService::kChunkBytes, body.size() - written_);
+    response_.set_chunk(body.data() + written_, size);
+    written_ += size;
+    StartWrite(&response_);
+  }
+
+  void OnCancel() override {
+    std::shared_ptr<Invocation> invocation;
+    {
+      absl::MutexLock lock(&mu_);
+      cancelled_ = true;
+      invocation = invocation_;
+    }
+    if (invocation != nullptr) invocation->Cancel();
+  }
+
+  void OnDone() override { delete this; }
+
+ private:
+  absl::Status Take() {
+    std::string* part = nullptr;
+    if (!call_.has_value()) {
+      if (!request_.has_start()) {
+        return WithReason(absl::InvalidArgumentError("the stream's first message must carry `start`"),
+                          reason::kInvalidField, {{"field", "start"}});
+      }
+      ASSIGN_OR_RETURN(call_, CallFrom(context_, request_.start()));
+      part = request_.mutable_start()->mutable_body();
+    } else {
+      if (!request_.has_chunk()) {
+        return WithReason(absl::InvalidArgumentError("only the stream's first message carries `start`"),
+                          reason::kInvalidField, {{"field", "start"}});
+      }
+      part = request_.mutable_chunk();
+    }
+    const std::size_t size = call_->body.size() + part->size();
+    if (size > invoker_.options().max_body_bytes) {
+      return BodyTooLarge(invoker_.options().max_body_bytes, "the operator sets the limit with --max-body-bytes");
+    }
+    RETURN_IF_ERROR(reservation_.GrowTo(size));
+    if (call_->body.empty()) {
+      call_->body = std::move(*part);
+    } else {
+      call_->body.append(*part);
+    }
+    return absl::OkStatus();
+  }
+
+  void OnHalfClose() {
+    if (context_.IsCancelled()) {
+      Finish(ToGrpcStatus(CallerGone()));
+      return;
+    }
+    if (!call_.has_value()) {
+      Finish(ToGrpcStatus(WithReason(absl::InvalidArgumentError("the stream ended before its first message"),
+                                     reason::kInvalidField, {{"field", "start"}})));
+      return;
+    }
+    // The call counts its body itself from here on.
+    reservation_.Reset();
+    call_->max_answer_bytes = invoker_.options().max_body_bytes;
+    // This reaction keeps the reactor alive until Start() has returned.
+    auto invocation =
+        invoker_.Start(std::move(*call_), [this](Outcome outcome) { OnOutcome(std::move(outcome)); });
+    bool cancelled;
+    {
+      absl::MutexLock lock(&mu_);
+      invocation_ = invocation;
+      cancelled = cancelled_;
+    }
+    if (cancelled && invocation != nullptr) invocation->Cancel();
+  }
+
+  void OnOutcome(Outcome outcome) {
+    if (!outcome.status.ok()) {
+      Finish(ErrorOf(context_, outcome));
+      return;
+    }
+    outcome_ = std::move(outcome);
+    FillResponse(outcome_, *response_.mutable_start());
+    StartWrite(&response_);
+  }
+
+  grpc::CallbackServerContext& context_;
+  Invoker& invoker_;
+  BodyReservation reservation_;
+  v1::InvokeStreamRequest request_;
+  v1::InvokeStreamResponse response_;
+  std::optional<Call> call_;
+  Outcome outcome_;
+  std::size_t written_ = 0;
+
+  absl::Mutex mu_;
+  bool cancelled_ ABSL_GUARDED_BY(mu_) = false;
+  std::shared_ptr<Invocation> invocation_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace
+
+grpc::ServerUnaryReactor* InvokerService::Invoke(grpc::CallbackServerContext* context,
+                                                 const v1::InvokeRequest* request, v1::InvokeResponse* response) {
+  auto* reactor = new InvokeReactor(*context, *response);
+  reactor->Begin(invoker_, *request);
+  return reactor;
+}
+
+grpc::ServerBidiReactor<v1::InvokeStreamRequest, v1::InvokeStreamResponse>* InvokerService::InvokeStream(
+    grpc::CallbackServerContext* context) {
+  return new InvokeStreamReactor(*context, invoker_, admission_);
+}
+
+}  // namespace thaw::gateway

@@ -1,0 +1,292 @@
+#include "gateway/service/read_logs.h"
+
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+#include <grpcpp/server_context.h>
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "common/rpc/status.h"
+#include "gateway/errors.h"
+#include "gateway/routing/lease.h"
+#include "gateway/service/cluster_nodes.h"
+#include "gateway/service/log_merge.h"
+#include "gateway/service/scheduler_status.h"
+#include "thaw/agent/v1/agent.grpc.pb.h"
+
+namespace thaw::gateway {
+namespace {
+
+// A day: a forgotten `follow` ends some time.
+constexpr absl::Duration kLongestFollow = absl::Hours(24);
+
+std::string NoteLine(absl::string_view text) {
+  return absl::StrCat(absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::Now(), absl::UTCTimeZone()), " - thaw ", text);
+}
+
+class Reading;
+
+// One node's stream. A hold keeps it open between reads, which come from other streams' reactions.
+class NodeLog final : public grpc::ClientReadReactor<agent::v1::LogLine> {
+ public:
+  NodeLog(std::shared_ptr<Reading> reading, std::string node_id) : reading_(std::move(reading)), node_id_(std::move(node_id)) {}
+
+  void Begin(const std::shared_ptr<grpc::Channel>& channel, const Security& security, absl::Time deadline,
+             const agent::v1::ReadLogsRequest& request) {
+    request_ = request;
+    stub_ = agent::v1::Functions::NewStub(channel);
+    PrepareCall(context_, security, deadline);
+    stub_->async()->ReadLogs(&context_, &request_, this);
+    AddHold();
+    StartRead(&line_);
+    StartCall();
+  }
+  void Next() { StartRead(&line_); }
+  void Cancel() { context_.TryCancel(); }
+
+  void OnReadDone(bool ok) override;
+  void OnDone(const grpc::Status& status) override;
+
+ private:
+  std::shared_ptr<Reading> reading_;
+  const std::string node_id_;
+  std::unique_ptr<agent::v1::Functions::Stub> stub_;
+  grpc::ClientContext context_;
+  agent::v1::ReadLogsRequest request_;
+  agent::v1::LogLine line_;
+};
+
+// One ReadLogs call. Each stream and each callback holds it; the inbound side lets go in OnDone().
+class Reading final : public grpc::ServerWriteReactor<v1::LogLine>, public std::enable_shared_from_this<Reading> {
+ public:
+  Reading(grpc::CallbackServerContext& context, const v1::ReadLogsRequest& request, ReadLogsDeps deps)
+      : request_(request), deps_(deps), deadline_(DeadlineOf(context, kLongestFollow)) {}
+
+  void Begin() {
+    self_ = shared_from_this();
+    const auto name = MakeFunctionName(request_.function().id(), request_.function().path());
+    if (!name.ok()) {
+      Finish(ToGrpcStatus(name.status()));
+      return;
+    }
+    ::thaw::common::v1::GetFunctionRequest question;
+    if (!name->id.empty()) {
+      question.set_id(name->id);
+    } else {
+      const std::size_t slash = name->path.find('/');
+      question.set_app_name(name->path.substr(0, slash));
+      question.set_name(name->path.substr(slash + 1));
+    }
+    auto call = std::make_shared<FunctionCall>();
+    call->request = question;
+    PrepareCall(call->context, deps_.channels->security(), RequestDeadline());
+    deps_.catalogue->async()->GetFunction(&call->context, &call->request, &call->response,
+                                          [self = self_, call](grpc::Status status) {
+                                            if (!status.ok()) {
+                                              self->End(FromSchedulerStatus(status, "the function"));
+                                            } else {
+                                              self->function_id_ = call->response.id();
+                                              self->ListNodes(/*first=*/true);
+                                            }
+                                          });
+  }
+
+  // From the nodes' streams.
+  void OnLine(const std::string& node_id, std::string text) {
+    NodeLog* again = nullptr;
+    {
+      absl::MutexLock lock(&mu_);
+      if (!merge_.Push(node_id, std::move(text))) again = logs_[node_id].get();
+    }
+    if (again != nullptr) {
+      again->Next();
+    } else {
+      Pump();
+    }
+  }
+  void OnNodeEnd(const std::string& node_id, const absl::Status& status, std::unique_ptr<NodeLog>& ended) {
+    {
+      absl::MutexLock lock(&mu_);
+      if (!status.ok() && !ended_ && !absl::IsNotFound(status) && !absl::IsCancelled(status)) {
+        // NOT_FOUND: the node has never run it.
+        (void)merge_.Push(node_id, NoteLine(absl::StrCat("the log of node ", node_id, " can't be read: ", status.message())));
+      }
+      merge_.End(node_id);
+      const auto it = logs_.find(node_id);
+      ended = std::move(it->second);
+      logs_.erase(it);
+    }
+    Pump();
+  }
+
+  void OnWriteDone(bool ok) override {
+    {
+      absl::MutexLock lock(&mu_);
+      writing_ = false;
+      if (ended_) Finish(end_status_);
+    }
+    if (!ok) {
+      End(CallerGone());
+    } else {
+      Pump();
+    }
+  }
+  void OnCancel() override { End(CallerGone()); }
+  void OnDone() override {
+    auto self = std::move(self_);
+    absl::MutexLock lock(&self->mu_);
+    self->ended_ = true;
+  }
+
+ private:
+  struct FunctionCall {
+    grpc::ClientContext context;
+    ::thaw::common::v1::GetFunctionRequest request;
+    ::thaw::common::v1::Function response;
+  };
+
+  absl::Time RequestDeadline() const { return std::min(deadline_, absl::Now() + deps_.request_limit); }
+
+  void ListNodes(bool first) {
+    ListReachableNodes(*deps_.catalogue, deps_.channels->security(), RequestDeadline(),
+                       [self = shared_from_this(), first](absl::StatusOr<std::vector<ClusterNode>> nodes) {
+                         if (nodes.ok()) {
+                           self->AddNodes(*nodes);
+                         } else if (first) {
+                           self->End(nodes.status());
+                           return;
+                         }
+                         self->After(first);
+                       });
+  }
+
+  void After(bool first) {
+    if (first) {
+      {
+        absl::MutexLock lock(&mu_);
+        listed_ = true;
+      }
+      deps_.timers->RunAfter(deps_.settle, [weak = weak_from_this()] {
+        auto self = weak.lock();
+        if (self == nullptr) return;
+        {
+          absl::MutexLock lock(&self->mu_);
+          self->merge_.Settle();
+        }
+        self->Pump();
+      });
+      Pump();
+    }
+    if (!request_.follow()) return;
+    deps_.timers->RunAfter(deps_.refresh, [weak = weak_from_this()] {
+      auto self = weak.lock();
+      if (self == nullptr) return;
+      {
+        absl::MutexLock lock(&self->mu_);
+        if (self->ended_) return;
+      }
+      self->ListNodes(/*first=*/false);
+    });
+  }
+
+  void AddNodes(const std::vector<ClusterNode>& nodes) {
+    agent::v1::ReadLogsRequest question;
+    question.set_function_id(function_id_);
+    question.set_tail(request_.tail());
+    question.set_follow(request_.follow());
+    for (const ClusterNode& node : nodes) {
+      NodeLog* log = nullptr;
+      {
+        absl::MutexLock lock(&mu_);
+        if (ended_ || merge_.Has(node.id())) continue;
+        auto& slot = logs_[node.id()];
+        if (slot != nullptr) continue;
+        merge_.Add(node.id());
+        slot = std::make_unique<NodeLog>(shared_from_this(), node.id());
+        log = slot.get();
+      }
+      log->Begin(deps_.channels->Get(node.address()), deps_.channels->security(), deadline_, question);
+    }
+  }
+
+  // Writes the next line if there is one and none is being written; finishes when all is written.
+  void Pump() {
+    NodeLog* next = nullptr;
+    {
+      absl::MutexLock lock(&mu_);
+      if (ended_ || writing_) return;
+      auto line = merge_.Pop();
+      if (line.has_value()) {
+        const auto it = logs_.find(line->node_id);
+        // A node that has ended has no stream; its last lines come out all the same.
+        if (it != logs_.end() && merge_.Has(line->node_id)) next = it->second.get();
+        out_.set_node_id(std::move(line->node_id));
+        out_.set_line(std::move(line->text));
+        writing_ = true;
+        // Started under the lock (it only queues), so that no Finish() comes before it.
+        StartWrite(&out_);
+      } else if (listed_ && merge_.done() && !request_.follow()) {
+        ended_ = true;
+        Finish(grpc::Status::OK);
+      }
+    }
+    if (next != nullptr) next->Next();
+  }
+
+  void End(const absl::Status& status) {
+    absl::MutexLock lock(&mu_);
+    if (ended_) return;
+    ended_ = true;
+    // Under the lock: a stream leaves logs_ before it goes.
+    for (auto& [node_id, log] : logs_) log->Cancel();
+    end_status_ = ToGrpcStatus(status);
+    if (!writing_) Finish(end_status_);
+  }
+
+  const v1::ReadLogsRequest request_;
+  const ReadLogsDeps deps_;
+  const absl::Time deadline_;
+  std::string function_id_;
+  std::shared_ptr<Reading> self_;
+
+  absl::Mutex mu_;
+  bool listed_ ABSL_GUARDED_BY(mu_) = false;
+  bool writing_ ABSL_GUARDED_BY(mu_) = false;
+  bool ended_ ABSL_GUARDED_BY(mu_) = false;
+  // With which OnWriteDone() finishes when it ended during a write.
+  grpc::Status end_status_ ABSL_GUARDED_BY(mu_);
+  LogMerge merge_ ABSL_GUARDED_BY(mu_);
+  std::map<std::string, std::unique_ptr<NodeLog>> logs_ ABSL_GUARDED_BY(mu_);
+  v1::LogLine out_;
+};
+
+void NodeLog::OnReadDone(bool ok) {
+  if (ok) {
+    reading_->OnLine(node_id_, std::move(*line_.mutable_line()));
+  } else {
+    RemoveHold();
+  }
+}
+
+void NodeLog::OnDone(const grpc::Status& status) {
+  auto reading = std::move(reading_);
+  std::unique_ptr<NodeLog> ended;
+  reading->OnNodeEnd(node_id_, FromGrpcStatus(status), ended);
+}
+
+}  // namespace
+
+grpc::ServerWriteReactor<v1::LogLine>* StartReadLogs(grpc::CallbackServerContext& context,
+                                                     const v1::ReadLogsRequest& request, ReadLogsDeps deps) {
+  auto reading = std::make_shared<Reading>(context, request, deps);
+  reading->Begin();
+  return reading.get();
+}
+
+}  // namespace thaw::gateway
