@@ -9,9 +9,12 @@ IMAGE_BUILD=thaw/build:latest
 IMAGE_SERVICES=thaw/services:latest
 IMAGE_PROMETHEUS=thaw/prometheus:latest
 IMAGE_JAVA_RUNTIME=thaw/java-runtime:latest
+# The two names of the build image are for deploy/images/build-fdk.
+# shellcheck disable=SC2034
 IMAGE_JAVA_BUILD=thaw/java-build:latest
 # The names that existing func.yml files give: they resolve to ours, locally.
 IMAGE_JAVA_RUNTIME_ALIASES=(tanquetav/fdk-java-crac:latest)
+# shellcheck disable=SC2034
 IMAGE_JAVA_BUILD_ALIASES=(fnproject/fn-java-fdk-build:jdk17-1.0.165)
 
 SERVICE_BINARIES=(thaw-gateway thaw-scheduler thaw-agent thaw thaw-init)
