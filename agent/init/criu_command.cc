@@ -31,6 +31,7 @@ constexpr Advice kAdvice[] = {
     // Linux 6.16 refuses SO_PASSCRED and SO_PASSSEC on sockets that are not unix sockets; CRIU 4.1.1 asks for them.
     {"Can't get 1:16 opt", "this CRIU can't dump TCP or UDP sockets, not even listening ones, on this kernel; close "
                            "them before the checkpoint (beforeCheckpoint) and open them again after"},
+    {"Can't dump that handle", "inotify watches can be kept on files below /tmp only; remove others before the checkpoint"},
     {"External socket is used", "close connections to unix sockets outside the function before the checkpoint"},
     {"Can't dump half of stream unix connection", "close connections to unix sockets outside the function before the checkpoint"},
     {"is tracing", "detach the debugger"},
@@ -72,7 +73,10 @@ std::vector<std::string> DumpArguments(const CriuDump& dump) {
   arguments.insert(arguments.end(), {"--action-script", dump.action_script,
                                      // Files that were deleted while open: those with another name get a link
                                      // again for the time of the dump, those without travel in the images.
-                                     "--link-remap", "--ghost-limit", "256M"});
+                                     "--link-remap", "--ghost-limit", "256M",
+                                     // Without CAP_DAC_READ_SEARCH a watched file can't be found by its handle,
+                                     // so CRIU looks for it by its inode: here, beside /etc and the like.
+                                     "--irmap-scan-path", "/tmp", "--irmap-scan-path", "/function"});
   if (dump.leave_running) arguments.emplace_back("--leave-running");
   return arguments;
 }

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -106,6 +107,7 @@ int main() {
   char* shared = MapFile("/dev/shm/shared", "shared-text", false);
   char* deleted = MapFile("/tmp/deleted", "deleted-text", true);
   std::vector<int> tcp;
+  int watch = -1;
   std::string last_wait = "-";
   int listener = Listen();
   printf("up\n");
@@ -162,6 +164,12 @@ int main() {
       const int fd = open(argument.c_str(), O_WRONLY | O_CREAT, 0644);
       answer = fd < 0 ? strerror(errno) : "ok";
       if (fd >= 0) close(fd);
+    } else if (word == "watch") {
+      watch = inotify_init1(IN_NONBLOCK);
+      answer = inotify_add_watch(watch, argument.c_str(), IN_CREATE) >= 0 ? "ok" : strerror(errno);
+    } else if (word == "watched") {
+      alignas(inotify_event) char event[4096];
+      answer = read(watch, event, sizeof event) > 0 ? reinterpret_cast<inotify_event*>(event)->name : "nothing";
     } else if (word == "checkpoint") {
       checkpoint = true;
     } else if (word == "wait") {
