@@ -118,13 +118,10 @@ void LeaseTable::FindLocked(Request request, RouteCallback done, Actions& action
   HeldLease* held = function == nullptr ? nullptr : Choose(*function, request);
   if (held != nullptr) {
     held->last_used = now;
+    // Before this call is counted: a caller that comes alone never fills a lease of its own.
+    if (request.pinned_node.empty()) MaybeGrow(held->lease.function_id, *function, actions);
     auto route = std::make_unique<Route>(held->lease, held->load, function->times);
     actions.push_back([done = std::move(done), route = std::move(route)]() mutable { done(std::move(*route)); });
-    if (request.pinned_node.empty()) {
-      // `held` may move when a lease comes; it is not used below.
-      const std::string function_id = held->lease.function_id;
-      MaybeGrow(function_id, *function, actions);
-    }
     return;
   }
   SchedulerClient::AcquireRequest acquire{.function = request.function,

@@ -59,8 +59,8 @@ class Route {
 // The leases this gateway holds, by function.
 //
 // A lease's life: acquired when a call finds none; shared by all calls of its function; renewed at half of its time,
-// all that are due in one RPC; joined by one more, on another node and in the background, when every lease of the
-// function has as many calls as its node runs at once; dropped when the scheduler says that it has ended, when the
+// all that are due in one RPC; joined by one more, on another node and in the background, when a call finds that
+// every lease of the function has as many calls as its node runs at once; dropped when the scheduler says that it has ended, when the
 // function changes, when its node fails a call, or after a while without calls.
 //
 // A lease does not end by time alone: while no scheduler answers, all leases stay in use. One that the scheduler does
