@@ -3,6 +3,7 @@
 
 #include <deque>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -45,7 +46,7 @@ class FakeSchedulerClient final : public gateway::SchedulerClient {
 
   void AcquireLease(const AcquireRequest& request, absl::Duration,
                     absl::AnyInvocable<void(absl::StatusOr<gateway::Lease>)> done) override {
-    AcquireAnswer answer;
+    std::shared_ptr<AcquireAnswer> answer;
     {
       absl::MutexLock lock(&mu_);
       requests_.push_back(request);
@@ -55,7 +56,7 @@ class FakeSchedulerClient final : public gateway::SchedulerClient {
         return;
       }
     }
-    done(answer(request));
+    done((*answer)(request));
   }
 
   // With no answer set, all leases are renewed.
@@ -91,7 +92,7 @@ class FakeSchedulerClient final : public gateway::SchedulerClient {
 
   void set_on_acquire(AcquireAnswer answer) {
     absl::MutexLock lock(&mu_);
-    on_acquire_ = std::move(answer);
+    on_acquire_ = answer == nullptr ? nullptr : std::make_shared<AcquireAnswer>(std::move(answer));
   }
   // Nothing: all are renewed again.
   void set_renewal(std::optional<absl::StatusOr<Renewal>> renewal) {
@@ -135,7 +136,7 @@ class FakeSchedulerClient final : public gateway::SchedulerClient {
 
  private:
   mutable absl::Mutex mu_;
-  AcquireAnswer on_acquire_ ABSL_GUARDED_BY(mu_);
+  std::shared_ptr<AcquireAnswer> on_acquire_ ABSL_GUARDED_BY(mu_);
   std::optional<absl::StatusOr<Renewal>> renewal_ ABSL_GUARDED_BY(mu_);
   std::vector<AcquireRequest> requests_ ABSL_GUARDED_BY(mu_);
   std::vector<std::vector<std::string>> renewals_ ABSL_GUARDED_BY(mu_);
