@@ -34,7 +34,10 @@
 #include "agent/snapshot/disk_store.h"
 #include "agent/start/restorer.h"
 #include "agent/start/thaw_starter.h"
+#include "agent/transfer/grpc_peers.h"
+#include "agent/transfer/image_fetcher.h"
 #include "agent/transfer/metrics.h"
+#include "agent/transfer/snapshot_fetcher.h"
 #include "common/executor/thread_pool.h"
 #include "common/executor/timer_thread.h"
 #include "common/metrics/metrics.h"
@@ -170,6 +173,9 @@ class Agent::Parts final : public PoolEvents, public SchedulerCommands {
   std::unique_ptr<UnixSlotInitConnector> connector_;
   std::unique_ptr<DiskSnapshotStore> store_;
   std::unique_ptr<SchedulerLink> link_;
+  std::unique_ptr<GrpcPeers> peers_;
+  std::unique_ptr<ImageFetcher> image_fetcher_;
+  std::unique_ptr<SnapshotFetcher> snapshot_fetcher_;
   std::unique_ptr<NodeImages> images_;
   std::unique_ptr<NodeSnapshots> snapshots_;
   std::unique_ptr<UnixFunctionDialer> dialer_;
@@ -177,7 +183,7 @@ class Agent::Parts final : public PoolEvents, public SchedulerCommands {
   std::unique_ptr<ContainerSlots> slots_;
   std::unique_ptr<ThawStarter> starter_;
   std::unique_ptr<CriuCheckpointer> checkpointer_;
-  std::unique_ptr<ThreadPool> starts_, checkpoints_, housekeeping_, transfers_, disk_;
+  std::unique_ptr<ThreadPool> starts_, checkpoints_, housekeeping_, transfers_, exports_, disk_;
   std::unique_ptr<Pool> pool_;
   std::unique_ptr<FunctionsService> functions_service_;
   std::unique_ptr<SnapshotsService> snapshots_service_;
@@ -210,8 +216,17 @@ absl::Status Agent::Parts::Start() {
   SchedulerLink::Options link;
   link.address = options_.scheduler;
   link_ = std::make_unique<SchedulerLink>(link, channels_, *this, *timers_, *metrics_, log_);
-  images_ = std::make_unique<NodeImages>(*runtime_, channels_, *transfer_metrics_, log_);
-  snapshots_ = std::make_unique<NodeSnapshots>(*store_, *link_, channels_, *transfer_metrics_, log_);
+  peers_ = std::make_unique<GrpcPeers>(channels_);
+  image_fetcher_ = std::make_unique<ImageFetcher>(*runtime_, *peers_, *transfer_metrics_);
+  images_ = std::make_unique<NodeImages>(*image_fetcher_, clock_, options_.node_id);
+  ASSIGN_OR_RETURN(const std::vector<std::string> image_ids, runtime_->ListImageIds(clock_.Now() + kEngineLimit));
+  images_->AddKnown(image_ids);
+  utsname host;
+  uname(&host);
+  SnapshotFetcher::Options fetcher;
+  fetcher.architecture = host.machine;
+  snapshot_fetcher_ = std::make_unique<SnapshotFetcher>(fetcher, *store_, *peers_, *transfer_metrics_);
+  snapshots_ = std::make_unique<NodeSnapshots>(*snapshot_fetcher_, *link_, options_.node_id);
   UnixFunctionDialer::Options dialer;
   dialer.limits.max_answer_bytes = options_.max_body_bytes;
   dialer_ = std::make_unique<UnixFunctionDialer>(dialer);
@@ -240,6 +255,8 @@ absl::Status Agent::Parts::Start() {
   checkpoints_ = std::make_unique<ThreadPool>(ThreadPool::Options{"checkpoints", 1, 256});
   housekeeping_ = std::make_unique<ThreadPool>(ThreadPool::Options{"housekeeping", 4, 100000});
   transfers_ = std::make_unique<ThreadPool>(ThreadPool::Options{"transfers", 4, 1024});
+  // Not on `transfers_`: two agents that fetch from each other would wait for each other's threads.
+  exports_ = std::make_unique<ThreadPool>(ThreadPool::Options{"exports", 4, 64});
   disk_ = std::make_unique<ThreadPool>(ThreadPool::Options{"disk", 4, 4096});
   PoolOptions pool;
   pool.max_instances_per_version =
@@ -262,7 +279,7 @@ absl::Status Agent::Parts::Start() {
 }
 
 absl::Status Agent::Parts::ProbeEngine() {
-  runtime_ = std::make_unique<DockerRuntime>(DockerRuntime::Options{options_.docker_socket});
+  runtime_ = std::make_unique<DockerRuntime>(options_.docker_socket);
   ASSIGN_OR_RETURN(engine_, runtime_->GetEngineInfo(clock_.Now() + kEngineLimit));
   ProfileProbe probe(*runtime_, ProfileProbe::Options{options_.node_id, paths_.InitBinary(), ""});
   ASSIGN_OR_RETURN(profile_, probe.Choose(options_.profile, clock_.Now() + kProbeLimit));
@@ -299,7 +316,7 @@ absl::Status Agent::Parts::Serve() {
       },
       *disk_, *timers_);
   snapshots_service_ = std::make_unique<SnapshotsService>(*store_, security_, *disk_, *transfer_metrics_);
-  images_service_ = std::make_unique<ImagesService>(*runtime_, security_, *transfers_, *transfer_metrics_);
+  images_service_ = std::make_unique<ImagesService>(*runtime_, security_, *exports_, *transfer_metrics_);
   ASSIGN_OR_RETURN(metrics_server_, MetricsServer::Create(options_.metrics_listen, registry_));
   RpcServer::Options server;
   server.listen_address = options_.listen;
@@ -318,7 +335,7 @@ void Agent::Parts::Stop() {
     server_->Shutdown(options_.stop_grace);
   }
   if (link_ != nullptr) link_->Stop();
-  for (ThreadPool* pool : {starts_.get(), checkpoints_.get(), transfers_.get(), disk_.get(), housekeeping_.get()}) {
+  for (ThreadPool* pool : {starts_.get(), checkpoints_.get(), transfers_.get(), exports_.get(), disk_.get(), housekeeping_.get()}) {
     if (pool != nullptr) pool->Shutdown();
   }
   if (pool_ != nullptr) SaveVersions();

@@ -56,15 +56,14 @@ void FillResponse(CallResult result, v1::InvokeResponse& response) {
   *start.mutable_function() = ToProto(phases.function);
 }
 
-FunctionRequest MakeFunctionRequest(v1::InvokeRequest& request, absl::Time deadline) {
+// A copy: a call that never reached its instance is made again for another one.
+FunctionRequest MakeFunctionRequest(const v1::InvokeRequest& request, absl::Time deadline) {
   Headers caller;
   caller.reserve(static_cast<std::size_t>(request.headers_size()));
-  for (auto& header : *request.mutable_headers()) {
-    caller.emplace_back(std::move(*header.mutable_name()), std::move(*header.mutable_value()));
-  }
+  for (const auto& header : request.headers()) caller.emplace_back(header.name(), header.value());
   FunctionRequest made;
   made.headers = FunctionHeaders(caller, request.call_id(), deadline, request.content_type());
-  made.body = std::move(*request.mutable_body());
+  made.body = request.body();
   made.deadline = deadline;
   return made;
 }
