@@ -71,7 +71,7 @@ class ImagesService::ExportStream final : public grpc::ServerWriteReactor<v1::Ex
     if (status.ok() && request_->image_id().empty()) status = Invalid("image_id is empty; name the image");
     if (status.ok() && running > service_->options_.max_exports) status = Busy(service_->options_.max_exports, "sends");
     if (status.ok()) status = service_->engine_.Add([this] { Run(); });
-    if (!status.ok()) Finish(ToGrpcStatus(status));
+    if (!status.ok()) End(status);
   }
 
   void OnWriteDone(bool ok) override {
@@ -83,12 +83,15 @@ class ImagesService::ExportStream final : public grpc::ServerWriteReactor<v1::Ex
     absl::MutexLock lock(&mu_);
     gone_ = true;
   }
-  void OnDone() override {
-    --service_->exports_;
-    delete this;
-  }
+  void OnDone() override { delete this; }
 
  private:
+  // Gives its place free before the caller can know, and come again.
+  void End(const absl::Status& status) {
+    --service_->exports_;
+    Finish(ToGrpcStatus(status));
+  }
+
   void Run() {
     Sha256 hash;
     absl::Status status = service_->runtime_.ExportImage(
@@ -112,7 +115,7 @@ class ImagesService::ExportStream final : public grpc::ServerWriteReactor<v1::Ex
     }
     // gRPC still reads message_ while a write is under way; it ends, well or not, since the call does.
     AwaitWrite().IgnoreError();
-    Finish(ToGrpcStatus(status));
+    End(status);
   }
 
   absl::Status AwaitWrite() {
@@ -145,7 +148,7 @@ grpc::ServerWriteReactor<v1::ExportImageResponse>* ImagesService::ExportImage(gr
 }
 
 // The reactor puts parts into a pipe, and reads the next from the network only when there is room; the engine takes them
-// out on the executor's thread, which alone calls Finish once it runs.
+// out on the executor's thread, which alone calls End once it runs.
 class ImagesService::ImportStream final : public grpc::ServerReadReactor<v1::ImportImageRequest> {
  public:
   ImportStream(ImagesService* service, grpc::CallbackServerContext* context, v1::ImportImageResponse* response)
@@ -157,7 +160,7 @@ class ImagesService::ImportStream final : public grpc::ServerReadReactor<v1::Imp
     absl::Status status = service_->security_->CheckToken(*context);
     if (status.ok() && running > service_->options_.max_imports) status = Busy(service_->options_.max_imports, "loads");
     if (!status.ok()) {
-      Finish(ToGrpcStatus(status));
+      End(status);
       return;
     }
     StartRead(&request_);
@@ -188,12 +191,15 @@ class ImagesService::ImportStream final : public grpc::ServerReadReactor<v1::Imp
     }
   }
   void OnCancel() override { pipe_.Finish(Gone()); }
-  void OnDone() override {
-    --service_->imports_;
-    delete this;
-  }
+  void OnDone() override { delete this; }
 
  private:
+  // Gives its place free before the caller can know, and come again.
+  void End(const absl::Status& status) {
+    --service_->imports_;
+    Finish(ToGrpcStatus(status));
+  }
+
   void OnHeader(bool ok) {
     absl::Status status;
     if (!ok) {
@@ -209,7 +215,7 @@ class ImagesService::ImportStream final : public grpc::ServerReadReactor<v1::Imp
         return;
       }
     }
-    Finish(ToGrpcStatus(status));
+    End(status);
   }
 
   void Run() {
@@ -234,7 +240,7 @@ class ImagesService::ImportStream final : public grpc::ServerReadReactor<v1::Imp
         deadline_);
     pipe_.Abandon(Gone());
     if (status.ok()) status = Inspect();
-    Finish(ToGrpcStatus(status));
+    End(status);
   }
 
   absl::Status Inspect() {

@@ -35,18 +35,18 @@ grpc::ServerUnaryReactor* SnapshotsService::GetManifest(grpc::CallbackServerCont
 }
 
 // One stream's life: Read (on the disk's executor) and write take turns, so one of the two is always under way, and
-// whichever sees the end calls Finish, once.
+// whichever sees the end calls End, once.
 class SnapshotsService::ChunkStream final : public grpc::ServerWriteReactor<v1::Chunk> {
  public:
   ChunkStream(SnapshotsService* service, const v1::ReadChunksRequest* request) : service_(service), request_(request) {
     const int running = ++service_->streams_;
     if (request_->sha256_size() > kMaxChunksPerCall) {
-      Finish(ToGrpcStatus(WithReason(
+      End(ToGrpcStatus(WithReason(
           absl::InvalidArgumentError(absl::StrCat("a call may ask for ", kMaxChunksPerCall, " chunks, this one asks for ",
                                                   request_->sha256_size(), "; ask in parts")),
           reason::kInvalidField)));
     } else if (running > kMaxStreams) {
-      Finish(ToGrpcStatus(WithRetryAfter(
+      End(ToGrpcStatus(WithRetryAfter(
           absl::ResourceExhaustedError(absl::StrCat("this node sends snapshots in ", kMaxStreams,
                                                     " streams already; ask another holder, or again later")),
           kTryAgainIn)));
@@ -57,7 +57,7 @@ class SnapshotsService::ChunkStream final : public grpc::ServerWriteReactor<v1::
 
   void OnWriteDone(bool ok) override {
     if (!ok) {
-      Finish(grpc::Status(grpc::StatusCode::CANCELLED, "the reader is gone"));
+      End(grpc::Status(grpc::StatusCode::CANCELLED, "the reader is gone"));
       return;
     }
     service_->metrics_.AddSent(TransferKind::kSnapshot, chunk_.data().size());
@@ -65,30 +65,33 @@ class SnapshotsService::ChunkStream final : public grpc::ServerWriteReactor<v1::
   }
   // Also when the call's deadline passes. The disk work in hand ends soon; the next does not begin.
   void OnCancel() override { cancelled_ = true; }
-  void OnDone() override {
-    --service_->streams_;
-    delete this;
-  }
+  void OnDone() override { delete this; }
 
  private:
+  // Gives its place free before the caller can know, and come again.
+  void End(const grpc::Status& status) {
+    --service_->streams_;
+    Finish(status);
+  }
+
   void Next() {
     if (next_ == request_->sha256_size()) {
-      Finish(grpc::Status::OK);
+      End(grpc::Status::OK);
       return;
     }
     const absl::Status queued = service_->disk_.Add([this] { Read(); });
-    if (!queued.ok()) Finish(ToGrpcStatus(queued));
+    if (!queued.ok()) End(ToGrpcStatus(queued));
   }
 
   void Read() {
     if (cancelled_) {
-      Finish(grpc::Status(grpc::StatusCode::CANCELLED, "the reader is gone"));
+      End(grpc::Status(grpc::StatusCode::CANCELLED, "the reader is gone"));
       return;
     }
     const std::string& sha256 = request_->sha256(next_++);
     absl::StatusOr<std::string> data = service_->store_.ReadChunk(sha256);
     if (!data.ok()) {
-      Finish(ToGrpcStatus(data.status()));
+      End(ToGrpcStatus(data.status()));
       return;
     }
     chunk_.set_sha256(sha256);
