@@ -123,6 +123,7 @@ TEST_P(DockerContainer, CommandThatIsNotThereIsAFailedPreconditionOfTheStart) {
 // Where this machine can start privileged containers it is privileged that is chosen, elsewhere checkpoint with the
 // engine's words; both are the probe's promise.
 TEST_P(DockerContainer, ProbeChoosesAProfileThatStarts) {
+  const bool had_image = runtime().InspectImage("thaw-probe:1", Soon()).ok();
   const std::string init = dir_.File("thaw-init");
   ASSERT_EQ(::system(absl::StrCat("cp ", THAW_TEST_PAYLOAD, " ", init).c_str()), 0);
   for (const bool own_image : {true, false}) {
@@ -138,6 +139,9 @@ TEST_P(DockerContainer, ProbeChoosesAProfileThatStarts) {
     }
     std::printf("auto: %s (%s)\nprivileged: %s (%s)\n", std::string(checkpoint->name()).c_str(),
                 checkpoint->note.c_str(), std::string(privileged->name()).c_str(), privileged->note.c_str());
+  }
+  if (!had_image) {
+    EXPECT_TRUE(runtime().RemoveImage("thaw-probe:1", Soon()).ok());
   }
   const auto left = runtime().List({{agent::kNodeLabel, Name("node")}}, Soon());
   ASSERT_TRUE(left.ok()) << left.status();
