@@ -38,14 +38,14 @@ std::string SingleQuoted(const std::string& text) {
   return absl::StrCat("'", absl::StrReplaceAll(text, {{"'", "'\\''"}, {"\n", " "}}), "'");
 }
 
-// `case` arms that move from a command to its subcommand; aliases lead to the same place.
-std::string PathArms(const CommandNode& root, const std::string& indent) {
+// `case` arms that move `variable` from a command to its subcommand; aliases lead to the same place.
+std::string PathArms(const CommandNode& root, const std::string& variable, const std::string& indent) {
   std::string out;
   Walk(root, root.name, {}, [&](const std::string& path, const CommandNode& node, const std::vector<OptionNode>&) {
     for (const CommandNode& child : node.subcommands) {
       std::vector<std::string> patterns = {absl::StrCat("\"", path, " ", child.name, "\"")};
       for (const std::string& alias : child.aliases) patterns.push_back(absl::StrCat("\"", path, " ", alias, "\""));
-      absl::StrAppend(&out, indent, absl::StrJoin(patterns, "|"), ") path=\"", path, " ", child.name, "\" ;;\n");
+      absl::StrAppend(&out, indent, absl::StrJoin(patterns, "|"), ") ", variable, "=\"", path, " ", child.name, "\" ;;\n");
     }
   });
   return out;
@@ -78,7 +78,7 @@ std::string BashCompletion(const CommandNode& root) {
       "      ", ValuePattern(root), ") ((i++)); continue ;;\n"
       "    esac\n"
       "    case \"$path $word\" in\n",
-      PathArms(root, "      "),
+      PathArms(root, "path", "      "),
       "    esac\n"
       "  done\n"
       "  COMPREPLY=()\n"
@@ -107,25 +107,22 @@ std::string BashCompletion(const CommandNode& root) {
 }
 
 std::string ZshCompletion(const CommandNode& root) {
+  // Not `path`, which is PATH itself in zsh.
   std::string out = absl::StrCat(
       "#compdef ", root.name, "\n# zsh completion for ", root.name, ". Made by `", root.name, " completion zsh`.\n",
       "_", root.name, "() {\n"
-      "  local path_=\"", root.name, "\" word prev=${words[CURRENT-1]} i path\n"
+      "  local at=\"", root.name, "\" word prev=${words[CURRENT-1]} i\n"
       "  local -a commands options\n"
-      "  path=", root.name, "\n"
       "  for ((i = 2; i < CURRENT; i++)); do\n"
       "    word=${words[i]}\n"
       "    case $word in\n"
       "      ", ValuePattern(root), ") ((i++)); continue ;;\n"
       "    esac\n"
-      "    case \"$path $word\" in\n",
-      PathArms(root, "      "),
+      "    case \"$at $word\" in\n",
+      PathArms(root, "at", "      "),
       "    esac\n"
       "  done\n"
-      "  case \"$path $prev\" in\n");
-  // In zsh `path` is tied to PATH; the function has a name of its own for it.
-  out = absl::StrReplaceAll(out, {{" i path\n", " i\n"}, {absl::StrCat("  path=", root.name, "\n"), ""},
-                                  {"$path ", "$path_ "}, {") path=\"", ") path_=\""}});
+      "  case \"$at $prev\" in\n");
   std::string arms;
   const auto colon = [](const std::string& text) { return absl::StrReplaceAll(text, {{":", "\\:"}}); };
   Walk(root, root.name, {}, [&](const std::string& path, const CommandNode& node, const std::vector<OptionNode>& options) {
@@ -153,7 +150,7 @@ std::string ZshCompletion(const CommandNode& root) {
     }
     absl::StrAppend(&arms, "      ;;\n");
   });
-  absl::StrAppend(&out, "  esac\n  case \"$path_\" in\n", arms,
+  absl::StrAppend(&out, "  esac\n  case \"$at\" in\n", arms,
                   "  esac\n"
                   "  ((${#commands})) && _describe -t commands command commands\n"
                   "  _describe -t options option options\n"

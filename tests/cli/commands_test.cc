@@ -1,0 +1,365 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "common/status/reasons.h"
+#include "tests/cli/fakes.h"
+
+namespace thaw::cli {
+namespace {
+
+using testing::TempDirectory;
+using testing::TestEnvironment;
+using testing::TestId;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+class CommandsTest : public ::testing::Test {
+ protected:
+  CommandsTest() {
+    commonpb::App app;
+    app.set_name("shop");
+    app_ = *env_.client->CreateApp(app);
+    commonpb::Function function;
+    function.set_name("hello");
+    function.set_app_id(app_.id());
+    function.set_app_name("shop");
+    function.set_image("thaw.local/shop/hello:1-abc");
+    function.set_image_id("sha256:12");
+    function_ = *env_.client->CreateFunction(function);
+    for (const char* id : {"aaaa1111aaaa1111aaaa1111aaaa1111", "aaaa2222aaaa2222aaaa2222aaaa2222"}) {
+      commonpb::SnapshotInfo snapshot;
+      snapshot.set_id(id);
+      snapshot.set_function_id(function_.id());
+      snapshot.set_app_name("shop");
+      snapshot.set_function_name("hello");
+      snapshot.set_version_id("0123456789abcdef0123456789abcdef");
+      snapshot.set_node_id("a");
+      snapshot.add_holders("a");
+      snapshot.add_holders("b");
+      snapshot.set_raw_bytes(20'700'000);
+      snapshot.set_stored_bytes(4'100'000);
+      snapshot.set_invocations(5);
+      snapshot.mutable_created_at()->set_seconds(absl::ToUnixSeconds(env_.clock.Now()) - 420);
+      env_.client->snapshots.push_back(snapshot);
+    }
+    commonpb::Node node;
+    node.set_id("a");
+    node.set_state(commonpb::NODE_STATE_SUSPECT);
+    node.set_reason("its heartbeat is late");
+    node.set_address("agent-a:7200");
+    env_.client->nodes.push_back(node);
+  }
+
+  int Run(const std::vector<std::string>& arguments) { return env_.Run(arguments); }
+  nlohmann::json Json() { return nlohmann::json::parse(env_.out.str()); }
+
+  TestEnvironment env_;
+  commonpb::App app_;
+  commonpb::Function function_;
+};
+
+TEST_F(CommandsTest, HelpTeachesWithExamplesAndExitCodes) {
+  EXPECT_EQ(Run({"--help"}), 0);
+  EXPECT_THAT(env_.out.str(), HasSubstr("Examples:"));
+  EXPECT_THAT(env_.out.str(), HasSubstr("Exit codes:"));
+  for (const char* command : {"deploy", "invoke", "apps", "functions", "nodes", "snapshot", "logs", "demo", "completion"}) {
+    TestEnvironment env;
+    EXPECT_EQ(env.Run({command, "--help"}), 0);
+    EXPECT_THAT(env.out.str(), HasSubstr("Examples:")) << command;
+  }
+}
+
+TEST_F(CommandsTest, WrongCommandLinesSayWhatWasMeant) {
+  EXPECT_EQ(Run({"deplyo"}), 2);
+  EXPECT_THAT(env_.err.str(), HasSubstr("did you mean `deploy`?"));
+  EXPECT_EQ(Run({"apps", "creat", "x"}), 2);
+  EXPECT_THAT(env_.err.str(), HasSubstr("`thaw apps` has no use for `creat`; did you mean `create`?"));
+  EXPECT_EQ(Run({"nodes", "--wied"}), 2);
+  EXPECT_THAT(env_.err.str(), HasSubstr("did you mean `--wide`?"));
+  EXPECT_EQ(Run({}), 2);
+  EXPECT_EQ(Run({"deploy"}), 2);
+  EXPECT_THAT(env_.err.str(), HasSubstr("--app is required"));
+  EXPECT_THAT(env_.out.str(), IsEmpty());
+}
+
+TEST_F(CommandsTest, ServerComesFromOptionThenVariableThenDefault) {
+  ASSERT_EQ(Run({"apps"}), 0);
+  EXPECT_EQ(env_.connected.server, "127.0.0.1:7000");
+  env_.variables["THAW_SERVER"] = "gateway:7000";
+  ASSERT_EQ(Run({"apps"}), 0);
+  EXPECT_EQ(env_.connected.server, "gateway:7000");
+  ASSERT_EQ(Run({"apps", "list", "--server", "other:1", "--tls-ca", "ca.pem"}), 0);
+  EXPECT_EQ(env_.connected.server, "other:1");
+  EXPECT_EQ(env_.connected.tls_ca_file, "ca.pem");
+}
+
+TEST_F(CommandsTest, InvokePrintsTheBodyAsItIs) {
+  const std::string body("a\0b\xff\n", 5);
+  env_.in.str(body);
+  EXPECT_EQ(Run({"invoke", "shop/hello", "--data", "-"}), 0);
+  EXPECT_EQ(env_.out.str(), body);
+  EXPECT_THAT(env_.err.str(), IsEmpty());
+  EXPECT_EQ(env_.client->invoked.back().function().path(), "shop/hello");
+  EXPECT_EQ(env_.client->invoked.back().content_type(), "application/octet-stream");
+}
+
+TEST_F(CommandsTest, InvokeByIdWithHeadersNodeAndTimeout) {
+  EXPECT_EQ(Run({"invoke", function_.id(), "-d", "text", "-H", "X-A: 1", "-H", "Content-Type:text/csv", "--node", "b",
+                 "--timeout", "7"}),
+            0);
+  const auto& request = env_.client->invoked.back();
+  EXPECT_EQ(request.function().id(), function_.id());
+  EXPECT_EQ(request.body(), "text");
+  EXPECT_EQ(request.content_type(), "text/csv");
+  ASSERT_EQ(request.headers_size(), 1);
+  EXPECT_EQ(request.headers(0).value(), "1");
+  EXPECT_EQ(env_.client->invoke_options.back().node, "b");
+  EXPECT_EQ(env_.client->invoke_options.back().timeout, absl::Seconds(7));
+}
+
+TEST_F(CommandsTest, InvokeVerboseSaysStartAndPhasesOnStandardError) {
+  EXPECT_EQ(Run({"invoke", "shop/hello", "--verbose", "-d", "x"}), 0);
+  EXPECT_EQ(env_.out.str(), "x");
+  EXPECT_THAT(env_.err.str(), HasSubstr("restored-remote on node b in 61.3 ms: queue 0.0, container 0.0, fetch 20.0"));
+}
+
+TEST_F(CommandsTest, InvokeJsonHasBodyAndStart) {
+  EXPECT_EQ(Run({"invoke", "shop/hello", "--json", "-d", "größe"}), 0);
+  EXPECT_EQ(Json()["body"], "größe");
+  EXPECT_EQ(Json()["start"], "restored-remote");
+  EXPECT_EQ(Json()["node"], "b");
+  EXPECT_EQ(Json()["total_ms"], 61.3);
+  EXPECT_EQ(Json()["phases_ms"]["fetch"], 20.0);
+}
+
+TEST_F(CommandsTest, InvokeJsonOfBinaryBodiesIsBase64) {
+  env_.in.str("\xff\xfe");
+  EXPECT_EQ(Run({"invoke", "shop/hello", "--json", "-d", "-"}), 0);
+  EXPECT_EQ(Json()["body_base64"], "//4=");
+  EXPECT_FALSE(Json().contains("body"));
+}
+
+TEST_F(CommandsTest, BodiesUpToFourMebibytesAreUnaryAndLargerOnesStreamed) {
+  TempDirectory directory;
+  directory.Write("fits", std::string(4u << 20, 'x'));
+  directory.Write("large", std::string((4u << 20) + 1, 'y'));
+  EXPECT_EQ(Run({"invoke", "shop/hello", "-d", "@" + directory.path() + "/fits"}), 0);
+  EXPECT_EQ(env_.client->streams, 0);
+  env_.out.str("");
+  EXPECT_EQ(Run({"invoke", "shop/hello", "-d", "@" + directory.path() + "/large"}), 0);
+  EXPECT_EQ(env_.client->streams, 1);
+  EXPECT_EQ(env_.client->streamed_body, std::string((4u << 20) + 1, 'y'));
+  EXPECT_EQ(env_.out.str(), "first second");
+}
+
+TEST_F(CommandsTest, InvokeErrorsHaveMessageReasonNextStepAndExitCode) {
+  env_.client->invoke = [](const auto&, const auto&) -> absl::StatusOr<gatewaypb::InvokeResponse> {
+    return WithReason(absl::InternalError("function shop/hello exited with code 3"), reason::kFunctionExited,
+                      {{"function", "shop/hello"}});
+  };
+  EXPECT_EQ(Run({"invoke", "shop/hello"}), 1);
+  EXPECT_EQ(env_.err.str(),
+            "error: function shop/hello exited with code 3\n"
+            "reason: FUNCTION_EXITED\n"
+            "next: read what it wrote with `thaw logs shop/hello`\n");
+  EXPECT_THAT(env_.out.str(), IsEmpty());
+}
+
+TEST_F(CommandsTest, ErrorsAsJsonGoToStandardErrorOnOneLine) {
+  env_.client->reachable = absl::UnavailableError("can't reach it");
+  EXPECT_EQ(Run({"--json", "apps", "list"}), 4);
+  const auto error = nlohmann::json::parse(env_.err.str())["error"];
+  EXPECT_EQ(error["code"], "UNAVAILABLE");
+  EXPECT_EQ(error["exit_code"], 4);
+  EXPECT_THAT(env_.out.str(), IsEmpty());
+}
+
+TEST_F(CommandsTest, WrongFunctionNameAndMissingFileAndBadHeader) {
+  EXPECT_EQ(Run({"invoke", "hello"}), 2);
+  EXPECT_THAT(env_.err.str(), HasSubstr("APP/FUNCTION"));
+  EXPECT_EQ(Run({"invoke", "shop/hello", "-d", "@/nonexistent"}), 10);
+  EXPECT_EQ(Run({"invoke", "shop/hello", "-H", "no colon"}), 2);
+  EXPECT_THAT(env_.client->invoked, IsEmpty());
+}
+
+TEST_F(CommandsTest, AppsLifeCycle) {
+  EXPECT_EQ(Run({"apps", "create", "other", "--config", "A=1", "--config", "B=x=y"}), 0);
+  env_.out.str("");
+  EXPECT_EQ(Run({"apps", "inspect", "other", "--json"}), 0);
+  EXPECT_EQ(Json()["config"], (nlohmann::json{{"A", "1"}, {"B", "x=y"}}));
+  env_.out.str("");
+  EXPECT_EQ(Run({"apps", "update", "other", "--unset", "A", "--json"}), 0);
+  EXPECT_EQ(Json()["config"], (nlohmann::json{{"B", "x=y"}}));
+  EXPECT_EQ(Run({"apps", "create", "other"}), 5);
+  EXPECT_EQ(Run({"apps", "update", "other"}), 2);
+  EXPECT_EQ(Run({"apps", "delete", "other"}), 0);
+  EXPECT_EQ(Run({"apps", "inspect", "other"}), 3);
+}
+
+TEST_F(CommandsTest, AppWithFunctionsIsDeletedOnlyWhenToldSo) {
+  EXPECT_EQ(Run({"apps", "delete", "shop"}), 5);
+  EXPECT_THAT(env_.err.str(), HasSubstr("app shop has 1 function; --recursive"));
+  EXPECT_EQ(env_.client->apps.size(), 1u);
+  EXPECT_EQ(Run({"apps", "delete", "shop", "-r"}), 0);
+  EXPECT_TRUE(env_.client->functions.empty());
+}
+
+TEST_F(CommandsTest, AppsCanBeNamedById) {
+  EXPECT_EQ(Run({"apps", "inspect", app_.id(), "--json"}), 0);
+  EXPECT_EQ(Json()["name"], "shop");
+}
+
+TEST_F(CommandsTest, SubcommandNamesCanBeNamesOfApps) {
+  EXPECT_EQ(Run({"apps", "create", "logs"}), 0);
+  EXPECT_EQ(Run({"apps", "inspect", "logs"}), 0);
+}
+
+TEST_F(CommandsTest, FunctionsAreListedAndShown) {
+  EXPECT_EQ(Run({"functions"}), 0);
+  EXPECT_THAT(env_.out.str(), HasSubstr("shop/hello"));
+  env_.out.str("");
+  EXPECT_EQ(Run({"fn", "ls", "shop", "--json"}), 0);
+  const auto function = Json()["functions"][0];
+  EXPECT_EQ(function["app"], "shop");
+  EXPECT_EQ(function["checkpoint_after"], 5);
+  EXPECT_EQ(function["timeout_s"], 30.0);
+  env_.out.str("");
+  EXPECT_EQ(Run({"functions", "inspect", "shop/hello"}), 0);
+  EXPECT_THAT(env_.out.str(), HasSubstr(absl::StrCat("http://127.0.0.1:8080/invoke/", function_.id())));
+}
+
+TEST_F(CommandsTest, FunctionCreateBringsALocalImageToTheCluster) {
+  env_.docker.images["mine:1"] = "sha256:77";
+  EXPECT_EQ(Run({"functions", "create", "shop/new", "mine:1", "--memory", "256", "--checkpoint-after", "never"}), 0);
+  ASSERT_EQ(env_.client->pushed.size(), 1u);
+  EXPECT_EQ(env_.client->pushed[0].first, "sha256:77");
+  env_.out.str("");
+  EXPECT_EQ(Run({"functions", "inspect", "shop/new", "--json"}), 0);
+  EXPECT_EQ(Json()["image_id"], "sha256:77");
+  EXPECT_TRUE(Json()["checkpoint_after"].is_null());
+}
+
+TEST_F(CommandsTest, FunctionUpdateSendsOnlyWhatWasSaid) {
+  EXPECT_EQ(Run({"functions", "update", "shop/hello", "--timeout", "60"}), 0);
+  ASSERT_EQ(env_.client->updates.size(), 1u);
+  const auto& update = env_.client->updates[0];
+  EXPECT_EQ(update.timeout().seconds(), 60);
+  EXPECT_FALSE(update.has_idle_timeout());
+  EXPECT_FALSE(update.has_checkpoint());
+  EXPECT_EQ(update.memory_mib(), 0u);
+  EXPECT_EQ(Run({"functions", "update", "shop/hello"}), 2);
+  EXPECT_EQ(Run({"functions", "update", "shop/hello", "--timeout", "301"}), 2);
+  EXPECT_EQ(Run({"functions", "update", "shop/hello", "--checkpoint-after", "sometimes"}), 2);
+  EXPECT_EQ(Run({"functions", "update", "shop/hello", "--config", "nothing"}), 2);
+}
+
+TEST_F(CommandsTest, FunctionIsDeleted) {
+  EXPECT_EQ(Run({"functions", "delete", "shop/hello"}), 0);
+  EXPECT_TRUE(env_.client->functions.empty());
+  EXPECT_EQ(Run({"functions", "delete", "shop/hello"}), 3);
+}
+
+TEST_F(CommandsTest, SnapshotsAreListedWithSizeNodeVersionAndAge) {
+  EXPECT_EQ(Run({"snapshot", "ls", "shop/hello"}), 0);
+  EXPECT_THAT(env_.out.str(), HasSubstr("aaaa1111aaaa  shop/hello  0123456789ab  a     a,b      20 MiB  3.9 MiB      5"));
+  EXPECT_THAT(env_.out.str(), HasSubstr("7 min\n"));
+  env_.out.str("");
+  EXPECT_EQ(Run({"snapshot", "ls", "--json"}), 0);
+  EXPECT_EQ(Json()["snapshots"][0]["holders"], (nlohmann::json{"a", "b"}));
+  EXPECT_EQ(Json()["snapshots"][0]["stored_bytes"], 4'100'000);
+}
+
+TEST_F(CommandsTest, SnapshotIdsCanBeShortenedWhileTheyAreClear) {
+  EXPECT_EQ(Run({"snapshot", "inspect", "aaaa1", "--json"}), 0);
+  EXPECT_EQ(Json()["id"], "aaaa1111aaaa1111aaaa1111aaaa1111");
+  EXPECT_EQ(Run({"snapshot", "rm", "aaaa"}), 2);
+  EXPECT_THAT(env_.err.str(), HasSubstr("more than one"));
+  EXPECT_EQ(Run({"snapshot", "rm", "aa"}), 2);
+  EXPECT_EQ(Run({"snapshot", "rm", "ffff"}), 3);
+  EXPECT_EQ(env_.client->snapshots.size(), 2u);
+  EXPECT_EQ(Run({"snapshot", "rm", "aaaa1", "aaaa2"}), 0);
+  EXPECT_TRUE(env_.client->snapshots.empty());
+}
+
+TEST_F(CommandsTest, NodesSayWhyTheyAreNotReady) {
+  EXPECT_EQ(Run({"nodes"}), 0);
+  EXPECT_THAT(env_.out.str(), HasSubstr("suspect"));
+  EXPECT_THAT(env_.out.str(), HasSubstr("node a: its heartbeat is late"));
+  env_.out.str("");
+  EXPECT_EQ(Run({"nodes", "--json", "--wide"}), 0);
+  EXPECT_EQ(Json()["nodes"][0]["state"], "suspect");
+}
+
+TEST_F(CommandsTest, LogsAreShownWithTheirNode) {
+  gatewaypb::LogLine line;
+  line.set_node_id("b");
+  line.set_line("2026-01-01T00:00:00.000Z i1 err it  broke");
+  env_.client->log = {line};
+  EXPECT_EQ(Run({"logs", "-f", "--tail", "7", "shop/hello"}), 0);
+  EXPECT_EQ(env_.out.str(), "2026-01-01T00:00:00.000Z b i1 err it  broke\n");
+  EXPECT_TRUE(env_.client->logs_request.follow());
+  EXPECT_EQ(env_.client->logs_request.tail(), 7u);
+  env_.out.str("");
+  EXPECT_EQ(Run({"logs", "shop/hello", "--json"}), 0);
+  EXPECT_EQ(Json()["stream"], "err");
+  EXPECT_EQ(Json()["text"], "it  broke");
+  EXPECT_EQ(Json()["node"], "b");
+}
+
+TEST_F(CommandsTest, VersionShowsBothSidesAndTheClientsAlways) {
+  EXPECT_EQ(Run({"version"}), 0);
+  EXPECT_THAT(env_.out.str(), HasSubstr("Server        thaw 0.1.0 at 127.0.0.1:7000"));
+  env_.out.str("");
+  env_.client->reachable = absl::UnavailableError("down");
+  EXPECT_EQ(Run({"version"}), 4);
+  EXPECT_THAT(env_.out.str(), HasSubstr("Client  thaw 0.1.0"));
+  env_.out.str("");
+  EXPECT_EQ(Run({"version", "--client", "--json"}), 0);
+  EXPECT_EQ(Json()["client"]["version"], "0.1.0");
+}
+
+TEST_F(CommandsTest, DeployPrintsIdsInvokeCommandAndUrl) {
+  TempDirectory directory;
+  directory.Write("func.yaml", "schema_version: 20180708\nname: new\n");
+  directory.Write("Dockerfile", "FROM scratch\n");
+  EXPECT_EQ(Run({"deploy", directory.path(), "--app", "shop", "--memory", "256", "--http-url", "https://thaw.example/"}), 0);
+  EXPECT_THAT(env_.out.str(), StartsWith("shop/new created\n"));
+  EXPECT_THAT(env_.out.str(), HasSubstr("thaw invoke shop/new"));
+  EXPECT_THAT(env_.out.str(), HasSubstr("curl -X POST https://thaw.example/invoke/"));
+  env_.out.str("");
+  EXPECT_EQ(Run({"deploy", directory.path(), "--app", "shop", "--json"}), 0);
+  EXPECT_EQ(Json()["outcome"], "unchanged");
+  EXPECT_EQ(Json()["function"]["memory_mib"], 256);
+  EXPECT_EQ(Json()["image_built"], false);
+}
+
+TEST_F(CommandsTest, BadFuncFileIsAUsageErrorWithItsLine) {
+  TempDirectory directory;
+  directory.Write("func.yaml", "schema_version: 20180708\nname: new\nmemmory: 3\n");
+  EXPECT_EQ(Run({"deploy", directory.path(), "--app", "shop"}), 2);
+  EXPECT_THAT(env_.err.str(), HasSubstr("func.yaml:3:"));
+}
+
+TEST_F(CommandsTest, DemoWithoutItsNodesIsRefusedAndPrintsNoJson) {
+  EXPECT_EQ(Run({"demo", "--json"}), 5);
+  EXPECT_THAT(env_.out.str(), IsEmpty());
+  EXPECT_THAT(env_.err.str(), HasSubstr("the demo needs the nodes a, b and c"));
+}
+
+TEST_F(CommandsTest, ColoursOnlyWhereTheyAreWanted) {
+  env_.out_terminal = {.interactive = true, .colour = true, .width = 200};
+  EXPECT_EQ(Run({"nodes"}), 0);
+  EXPECT_THAT(env_.out.str(), HasSubstr("\x1b[33msuspect"));
+  env_.out.str("");
+  EXPECT_EQ(Run({"nodes", "--no-color"}), 0);
+  EXPECT_THAT(env_.out.str(), Not(HasSubstr("\x1b")));
+}
+
+}  // namespace
+}  // namespace thaw::cli

@@ -1,0 +1,380 @@
+#include "tests/cli/fakes.h"
+
+#include <stdlib.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "cli/commands/run.h"
+#include "common/crypto/sha256.h"
+#include "common/status/reasons.h"
+
+namespace thaw::cli::testing {
+namespace fs = std::filesystem;
+
+std::string TestId(int number) { return absl::StrFormat("01HZZZZZZZZZZZZZZZZZZZ%04d", number); }
+
+absl::StatusOr<gatewaypb::InvokeResponse> FakeGatewayClient::Invoke(const gatewaypb::InvokeRequest& request,
+                                                                    const InvokeOptions& options) {
+  invoked.push_back(request);
+  invoke_options.push_back(options);
+  if (invoke) return invoke(request, options);
+  gatewaypb::InvokeResponse response;
+  response.set_body(request.body());
+  response.set_content_type(request.content_type());
+  response.set_call_id(TestId(77));
+  response.mutable_start()->set_kind(gatewaypb::START_KIND_RESTORED_REMOTE);
+  response.mutable_start()->set_node_id("b");
+  response.mutable_start()->set_instance_id("i1");
+  response.mutable_start()->mutable_total()->set_nanos(61'300'000);
+  response.mutable_start()->mutable_phases()->mutable_fetch()->set_nanos(20'000'000);
+  return response;
+}
+
+absl::Status FakeGatewayClient::InvokeStream(const gatewaypb::InvokeRequest& start, const InvokeOptions& options,
+                                             absl::FunctionRef<absl::Status(ChunkSink)> produce,
+                                             absl::FunctionRef<void(const gatewaypb::InvokeResponse&)> on_start,
+                                             ChunkSink on_chunk) {
+  invoked.push_back(start);
+  invoke_options.push_back(options);
+  ++streams;
+  auto status = produce([this](absl::string_view data) {
+    streamed_body.append(data.data(), data.size());
+    return absl::OkStatus();
+  });
+  if (!status.ok()) return status;
+  gatewaypb::InvokeResponse response;
+  response.set_call_id(TestId(78));
+  on_start(response);
+  status = on_chunk("first ");
+  if (!status.ok()) return status;
+  return on_chunk("second");
+}
+
+absl::StatusOr<commonpb::App> FakeGatewayClient::CreateApp(const commonpb::App& app) {
+  for (const auto& [id, existing] : apps) {
+    if (existing.name() == app.name()) {
+      return WithReason(absl::AlreadyExistsError(absl::StrCat("app ", app.name(), " exists")), reason::kAlreadyExists);
+    }
+  }
+  commonpb::App made = app;
+  made.set_id(TestId(next_id_++));
+  apps[made.id()] = made;
+  return made;
+}
+
+absl::StatusOr<commonpb::App> FakeGatewayClient::GetApp(const commonpb::GetAppRequest& request) {
+  if (!reachable.ok()) return reachable;
+  for (const auto& [id, app] : apps) {
+    if (request.id().empty() ? app.name() == request.name() : id == request.id()) return app;
+  }
+  return WithReason(absl::NotFoundError(absl::StrCat("no app ", request.id(), request.name())), reason::kAppNotFound);
+}
+
+absl::StatusOr<std::vector<commonpb::App>> FakeGatewayClient::ListApps() {
+  if (!reachable.ok()) return reachable;
+  std::vector<commonpb::App> all;
+  for (const auto& [id, app] : apps) all.push_back(app);
+  return all;
+}
+
+absl::StatusOr<commonpb::App> FakeGatewayClient::UpdateApp(const commonpb::App& change) {
+  commonpb::App& app = apps.at(change.id());
+  for (const auto& [key, value] : change.config()) {
+    if (value.empty()) {
+      app.mutable_config()->erase(key);
+    } else {
+      (*app.mutable_config())[key] = value;
+    }
+  }
+  return app;
+}
+
+absl::Status FakeGatewayClient::DeleteApp(const std::string& id) {
+  const std::string gone = id;
+  for (auto it = functions.begin(); it != functions.end();) {
+    it = it->second.app_id() == gone ? functions.erase(it) : std::next(it);
+  }
+  return apps.erase(gone) == 1 ? absl::OkStatus() : absl::NotFoundError("no such app");
+}
+
+absl::StatusOr<commonpb::Function> FakeGatewayClient::CreateFunction(const commonpb::Function& function) {
+  commonpb::Function made = function;
+  made.set_id(TestId(next_id_++));
+  made.set_version_id(Sha256Hex(made.image_id()).substr(0, 32));
+  if (made.memory_mib() == 0) made.set_memory_mib(128);
+  if (!made.has_timeout()) made.mutable_timeout()->set_seconds(30);
+  if (!made.has_idle_timeout()) made.mutable_idle_timeout()->set_seconds(30);
+  functions[made.id()] = made;
+  return made;
+}
+
+absl::StatusOr<commonpb::Function> FakeGatewayClient::GetFunction(const commonpb::GetFunctionRequest& request) {
+  if (!reachable.ok()) return reachable;
+  for (const auto& [id, function] : functions) {
+    if (request.id().empty() ? function.app_name() == request.app_name() && function.name() == request.name()
+                             : id == request.id()) {
+      return function;
+    }
+  }
+  return WithReason(absl::NotFoundError(absl::StrCat("no function ", request.id(), request.name())),
+                    reason::kFunctionNotFound);
+}
+
+absl::StatusOr<std::vector<commonpb::Function>> FakeGatewayClient::ListFunctions(const std::string& app_name) {
+  if (!reachable.ok()) return reachable;
+  std::vector<commonpb::Function> all;
+  for (const auto& [id, function] : functions) {
+    if (app_name.empty() || function.app_name() == app_name) all.push_back(function);
+  }
+  return all;
+}
+
+absl::StatusOr<commonpb::Function> FakeGatewayClient::UpdateFunction(const commonpb::Function& change) {
+  updates.push_back(change);
+  commonpb::Function& function = functions.at(change.id());
+  if (!change.image().empty()) function.set_image(change.image());
+  if (!change.image_id().empty()) function.set_image_id(change.image_id());
+  if (change.memory_mib() > 0) function.set_memory_mib(change.memory_mib());
+  if (change.has_timeout()) *function.mutable_timeout() = change.timeout();
+  if (change.has_idle_timeout()) *function.mutable_idle_timeout() = change.idle_timeout();
+  if (change.has_checkpoint()) *function.mutable_checkpoint() = change.checkpoint();
+  for (const auto& [key, value] : change.config()) {
+    if (value.empty()) {
+      function.mutable_config()->erase(key);
+    } else {
+      (*function.mutable_config())[key] = value;
+    }
+  }
+  for (const auto& [key, value] : change.annotations()) (*function.mutable_annotations())[key] = value;
+  return function;
+}
+
+absl::Status FakeGatewayClient::DeleteFunction(const std::string& id) {
+  const std::string gone = id;
+  return functions.erase(gone) == 1 ? absl::OkStatus()
+                                    : WithReason(absl::NotFoundError("no such function"), reason::kFunctionNotFound);
+}
+
+absl::StatusOr<std::vector<commonpb::SnapshotInfo>> FakeGatewayClient::ListSnapshots(const std::string& function_id) {
+  std::vector<commonpb::SnapshotInfo> some;
+  for (const auto& snapshot : snapshots) {
+    if (function_id.empty() || snapshot.function_id() == function_id) some.push_back(snapshot);
+  }
+  return some;
+}
+
+absl::StatusOr<commonpb::SnapshotInfo> FakeGatewayClient::GetSnapshot(const std::string& id) {
+  for (const auto& snapshot : snapshots) {
+    if (snapshot.id() == id) return snapshot;
+  }
+  return WithReason(absl::NotFoundError(absl::StrCat("no snapshot ", id)), reason::kSnapshotNotFound);
+}
+
+absl::Status FakeGatewayClient::DeleteSnapshot(const std::string& id) {
+  const auto before = snapshots.size();
+  snapshots.erase(std::remove_if(snapshots.begin(), snapshots.end(), [&](const auto& s) { return s.id() == id; }),
+                  snapshots.end());
+  return snapshots.size() < before ? absl::OkStatus() : absl::NotFoundError("no such snapshot");
+}
+
+absl::StatusOr<std::vector<std::string>> FakeGatewayClient::FindImage(const std::string& image_id) {
+  return images[image_id];
+}
+
+absl::StatusOr<gatewaypb::PushImageResponse> FakeGatewayClient::PushImage(
+    const gatewaypb::PushImageRequest::Header& header, absl::FunctionRef<absl::Status(ChunkSink)> produce) {
+  std::string archive;
+  const absl::Status produced = produce([&archive](absl::string_view data) {
+    archive.append(data.data(), data.size());
+    return absl::OkStatus();
+  });
+  if (!produced.ok()) return produced;
+  pushed.emplace_back(header.image_id(), archive);
+  images[header.image_id()] = {"a"};
+  gatewaypb::PushImageResponse response;
+  response.set_node_id("a");
+  response.set_image_id(header.image_id());
+  return response;
+}
+
+absl::Status FakeGatewayClient::ReadLogs(const gatewaypb::ReadLogsRequest& request,
+                                         absl::FunctionRef<absl::Status(const gatewaypb::LogLine&)> on_line) {
+  logs_request = request;
+  for (const auto& line : log) {
+    const absl::Status status = on_line(line);
+    if (!status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ProcessResult> FakeDocker::Run(const ProcessSpec& spec) {
+  runs.push_back(spec);
+  const auto& argv = spec.argv;
+  if (argv[0] != "docker") return other ? other(spec) : absl::NotFoundError("there is no such program");
+  if (!installed) return absl::NotFoundError("there is no program docker in PATH");
+  const auto failed = [](const std::string& words) {
+    ProcessResult result;
+    result.exit_code = 1;
+    result.error_output = words;
+    return result;
+  };
+  if (!daemon) return failed("Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is it running?\n");
+  const auto said = [](const std::string& words) {
+    ProcessResult result;
+    result.output = words;
+    return result;
+  };
+  const std::string command = argv[1];
+  if (command == "version") return said("20.10.24\n");
+  if (command == "image" && argv[2] == "inspect") {
+    const auto it = images.find(argv.back());
+    if (it == images.end()) return failed(absl::StrCat("Error: No such image: ", argv.back()));
+    return said(absl::StrCat(it->second, " 1000\n"));
+  }
+  if (command == "image" && argv[2] == "ls") {
+    // --filter reference=PREFIX/*
+    const std::string prefix = argv[4].substr(10, argv[4].size() - 11);
+    std::string words;
+    for (const auto& [reference, id] : images) {
+      if (absl::StartsWith(reference, prefix)) absl::StrAppend(&words, reference, "\n");
+    }
+    return said(words);
+  }
+  if (command == "pull") return failed("Error response from daemon: Get https://registry: no route to host");
+  if (command == "build") {
+    if (build_result.exit_code != 0) return build_result;
+    std::string tag;
+    for (std::size_t i = 0; i + 1 < argv.size(); ++i) {
+      if (argv[i] == "--tag") tag = argv[i + 1];
+      if (argv[i] == "--file") {
+        std::ifstream file(argv[i + 1]);
+        std::ostringstream text;
+        text << file.rdbuf();
+        dockerfile = text.str();
+      }
+    }
+    context.clear();
+    for (const auto& entry : fs::recursive_directory_iterator(argv.back())) {
+      context.push_back(entry.path().lexically_relative(argv.back()).string());
+    }
+    std::sort(context.begin(), context.end());
+    images[tag] = "sha256:" + Sha256Hex(absl::StrCat(tag, dockerfile));
+    return said("built\n");
+  }
+  if (command == "create") {
+    const std::string id = absl::StrCat("container", next_++);
+    containers[id] = {};
+    return said(id + "\n");
+  }
+  if (command == "cp") {
+    if (absl::StrContains(argv[3], ":")) {
+      const std::string source = absl::EndsWith(argv[2], "/.") ? argv[2].substr(0, argv[2].size() - 2) : argv[2];
+      if (fs::is_directory(source)) {
+        for (const auto& entry : fs::directory_iterator(source)) copied_in.push_back(entry.path().filename());
+      } else {
+        copied_in.push_back(source);
+      }
+      return said("");
+    }
+    fs::create_directories(fs::path(argv[3]) / "classes");
+    for (const std::string& jar : built_jars) std::ofstream(fs::path(argv[3]) / jar) << "jar";
+    return said("");
+  }
+  if (command == "start" && argv[2] == "--attach") {
+    if (maven_results.empty()) return said("");
+    const ProcessResult result = maven_results.front();
+    maven_results.erase(maven_results.begin());
+    return result;
+  }
+  if (command == "start" || command == "kill") return said("");
+  if (command == "rm") {
+    for (std::size_t i = 4; i < argv.size(); ++i) containers.erase(argv[i]);
+    return said("");
+  }
+  if (command == "rmi") {
+    return images.erase(argv[2]) == 1 ? said("") : failed("Error: No such image");
+  }
+  if (command == "save") {
+    if (spec.on_output) {
+      const absl::Status status = spec.on_output(archive);
+      if (!status.ok()) return status;
+    }
+    return said("");
+  }
+  if (command == "ps") {
+    std::string words;
+    for (const auto& [id, labels] : containers) {
+      bool all = true;
+      for (const std::string& argument : argv) {
+        if (!absl::StartsWith(argument, "label=")) continue;
+        all = all && std::find(labels.begin(), labels.end(), argument.substr(6)) != labels.end();
+      }
+      if (all) absl::StrAppend(&words, id, "\n");
+    }
+    return said(words);
+  }
+  return failed(absl::StrCat("unexpected: docker ", command));
+}
+
+std::vector<std::string> FakeDocker::RunsOf(const std::string& prefix) const {
+  std::vector<std::string> found;
+  for (const ProcessSpec& spec : runs) {
+    const std::string line = absl::StrJoin(spec.argv, " ");
+    if (absl::StartsWith(line, prefix)) found.push_back(line);
+  }
+  return found;
+}
+
+TestEnvironment::TestEnvironment() {
+  client->server_info.set_version("0.1.0");
+  client->server_info.set_node_pinning(true);
+}
+
+int TestEnvironment::Run(const std::vector<std::string>& arguments) {
+  Environment environment{
+      .in = in,
+      .out = out,
+      .err = err,
+      .out_terminal = out_terminal,
+      .err_terminal = {},
+      .variable = [this](const std::string& name) -> std::optional<std::string> {
+        const auto it = variables.find(name);
+        if (it == variables.end()) return std::nullopt;
+        return it->second;
+      },
+      .connect = [this](const ConnectionOptions& options) -> absl::StatusOr<std::shared_ptr<GatewayClient>> {
+        connected = options;
+        return std::shared_ptr<GatewayClient>(client);
+      },
+      .processes = docker,
+      .metrics = metrics,
+      .clock = clock,
+      .interrupt = interrupt,
+  };
+  return RunCli(arguments, environment);
+}
+
+TempDirectory::TempDirectory() {
+  std::string path = (fs::temp_directory_path() / "thaw-cli-test-XXXXXX").string();
+  path_ = mkdtemp(path.data());
+}
+
+TempDirectory::~TempDirectory() {
+  std::error_code ignored;
+  fs::remove_all(path_, ignored);
+}
+
+void TempDirectory::Write(const std::string& name, const std::string& text) const {
+  const fs::path path = fs::path(path_) / name;
+  fs::create_directories(path.parent_path());
+  std::ofstream(path) << text;
+}
+
+}  // namespace thaw::cli::testing
