@@ -359,7 +359,8 @@ TEST_P(ScenarioTest, Holds) {
   int commands = 0;
   for (int number = 1; std::getline(file, text); ++number) {
     SCOPED_TRACE(absl::StrCat(GetParam(), ".txt:", number, ": ", text));
-    const absl::string_view command = absl::StripAsciiWhitespace(text.substr(0, text.find('#')));
+    const absl::string_view command =
+        absl::StripAsciiWhitespace(absl::string_view(text).substr(0, text.find('#')));
     if (command.empty()) continue;
     scenario.Run(Line::Parse(command));
     ++commands;
