@@ -59,10 +59,11 @@ absl::StatusOr<std::unique_ptr<Slot>> ContainerSlots::Create(const VersionState&
   request.memory_mib = spec.memory_mib();
   request.cpu_millis = spec.cpu_millis();
   request.network = options_.network;
-  absl::StatusOr<std::string> container =
-      deps_.runtime.Create(MakeSlotSpec(request, options_.profile, deps_.paths), deadline);
+  const ContainerSpec container_spec = MakeSlotSpec(request, options_.profile, deps_.paths);
+  absl::StatusOr<std::string> container = deps_.runtime.Create(container_spec, deadline);
   if (!container.ok()) {
-    Remove("", slot_id);
+    // An engine that was too slow to answer may still have made it.
+    Remove(absl::IsDeadlineExceeded(container.status()) ? container_spec.name : "", slot_id);
     return container.status();
   }
   const absl::Status started = deps_.runtime.Start(*container, deadline);

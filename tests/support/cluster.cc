@@ -36,10 +36,10 @@ void SetDeadline(grpc::ClientContext& context, absl::Duration limit) {
   context.set_deadline(absl::ToChronoTime(absl::Now() + limit));
 }
 
-std::string Join(const std::vector<std::string>& words) {
-  std::string line;
-  for (const std::string& word : words) absl::StrAppend(&line, line.empty() ? "" : " ", word);
-  return line;
+// Where deploy/images/build-fdk leaves its jars.
+std::string TestFunctionsDir() {
+  const char* out = getenv("THAW_OUT");
+  return absl::StrCat(out != nullptr ? out : THAW_OUT_DIR, "/fdk/functions");
 }
 
 }  // namespace
@@ -347,7 +347,7 @@ absl::StatusOr<std::string> JavaTestImage(const std::string& name, const std::st
   // The layers are found again by their content, so that making the image a second time takes no time.
   fs::create_directories(dir + "/app");
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(THAW_TEST_FUNCTIONS_DIR, error)) {
+  for (const auto& entry : fs::directory_iterator(TestFunctionsDir(), error)) {
     fs::copy_file(entry.path(), dir + "/app/" + entry.path().filename().string(), error);
   }
   std::ofstream(dir + "/Dockerfile") << "FROM " << kRuntimeImage << "\nCOPY app/ /function/app/\nCMD [\"" << handler
@@ -367,8 +367,8 @@ std::string MissingOnThisHost() {
   if (RunCommand({"docker", "image", "inspect", kRuntimeImage}).exit_code != 0) {
     return absl::StrCat("no image ", kRuntimeImage, "; tests/run builds it");
   }
-  if (!fs::exists(THAW_TEST_FUNCTIONS_DIR)) {
-    return absl::StrCat("no test functions in ", THAW_TEST_FUNCTIONS_DIR, "; tests/run builds them");
+  if (!fs::exists(TestFunctionsDir())) {
+    return absl::StrCat("no test functions in ", TestFunctionsDir(), "; tests/run builds them");
   }
   return "";
 }
