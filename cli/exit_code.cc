@@ -83,6 +83,7 @@ std::string NextStep(const absl::Status& status, absl::string_view server) {
   }
   if (reason == reason::kImageUnavailable) return "deploy it again with `thaw deploy`, which brings the image to the nodes";
   if (reason == reason::kEngineUnavailable) return "see which node it is with `thaw nodes`, and start its Docker Engine";
+  if (reason == reason::kSchedulerUnavailable) return "see whether the scheduler runs, and its log; then try again";
   if (reason == reason::kNoNodeReady) return "see why with `thaw nodes`, then try again";
   if (reason == reason::kNoMemory) return "wait for instances to go idle, lower --memory, or add a node (see `thaw nodes`)";
   if (reason == local_reason::kDockerMissing) return "install Docker (on Debian: apt install docker.io), then try again";

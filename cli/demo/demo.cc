@@ -23,8 +23,6 @@ constexpr absl::Duration kCallLimit = absl::Seconds(60);
 constexpr absl::Duration kColdAtLeast = absl::Seconds(5);
 constexpr absl::Duration kAnswerAfterLoss = absl::Seconds(5);
 constexpr int kCallsBeforeFreeze = 5;
-// A manifest travels with the chunks and is counted too.
-constexpr double kTransferSlackBytes = 256 * 1024;
 
 // Ends the steps after a claim that the rest stands on has failed; the report says which.
 absl::Status GiveUp() { return WithReason(absl::InternalError("a claim failed"), local_reason::kClaimFailed); }
@@ -264,9 +262,10 @@ absl::Status Demo::StepRestoredElsewhere() {
                     snapshot.holders().end();
   Check("b_had_no_snapshot", !held, absl::StrCat("its holders were: ", absl::StrJoin(snapshot.holders(), ", ")));
   ASSIGN_OR_RETURN(const Counters before, Scrape(options_.node_b));
+  ASSIGN_OR_RETURN(const Counters a_before, Scrape(options_.node_a));
   ASSIGN_OR_RETURN(const DemoCall call, Call("restored_other_node", options_.node_b));
   CheckRestored(call, options_.node_b, "restored-remote", "on_b");
-  CheckReceived(options_.node_b, before, "b_received_the_chunks");
+  CheckReceived(options_.node_b, before, options_.node_a, a_before, "b_received_the_chunks");
   CheckAnswered(options_.node_b, before, {{"restored-remote", 1}}, "metrics_agree_on_b");
   deps_.progress.Done(absl::StrCat(call.start, ", ", Millis(call.total)));
   return absl::OkStatus();
@@ -276,6 +275,7 @@ absl::Status Demo::StepNodeLoss() {
   deps_.progress.Note(absl::StrCat("Step 6 of 6: node ", options_.node_a, " is killed"));
   deps_.progress.Start(absl::StrCat("killing node ", options_.node_a, " and its function containers"));
   ASSIGN_OR_RETURN(const Counters before, Scrape(options_.node_c));
+  ASSIGN_OR_RETURN(const Counters b_before, Scrape(options_.node_b));
   // First, so that whatever of it the kill got done is put right.
   a_killed_ = true;
   RETURN_IF_ERROR(deps_.nodes.Kill(options_.node_a));
@@ -292,8 +292,7 @@ absl::Status Demo::StepNodeLoss() {
   deps_.progress.Start(absl::StrCat("a call on node ", options_.node_c));
   ASSIGN_OR_RETURN(const DemoCall second, Call("after_node_loss", options_.node_c));
   CheckRestored(second, options_.node_c, "restored-remote", "on_c");
-  // A is dead and B the only other holder: what C received is from B.
-  CheckReceived(options_.node_c, before, "c_received_the_chunks");
+  CheckReceived(options_.node_c, before, options_.node_b, b_before, "c_received_the_chunks");
   CheckAnswered(options_.node_c, before, {{"restored-remote", 1}}, "metrics_agree_on_c");
   deps_.progress.Done(absl::StrCat(second.start, ", ", Millis(second.total)));
   return absl::OkStatus();
@@ -455,11 +454,17 @@ absl::StatusOr<commonpb::Node> Demo::GetNode(const std::string& id) {
 absl::StatusOr<Demo::Counters> Demo::Scrape(const std::string& node) {
   ASSIGN_OR_RETURN(const std::string page, deps_.metrics.Scrape(options_.metrics.at(node)));
   Counters counters;
-  for (const MetricSample& sample : SamplesOf(page, "thaw_agent_transfer_received_bytes_total")) {
-    // Images come the same way; the claim is about the snapshot.
-    const auto kind = sample.labels.find("kind");
-    if (kind == sample.labels.end() || kind->second != "image") counters.received_bytes += sample.value;
-  }
+  // Images travel in the same way; the claims are about snapshots.
+  const auto of_snapshots = [&page](absl::string_view name) {
+    double sum = 0;
+    for (const MetricSample& sample : SamplesOf(page, name)) {
+      const auto kind = sample.labels.find("kind");
+      if (kind != sample.labels.end() && kind->second == "snapshot") sum += sample.value;
+    }
+    return sum;
+  };
+  counters.received_bytes = of_snapshots("thaw_agent_transfer_received_bytes_total");
+  counters.sent_bytes = of_snapshots("thaw_agent_transfer_sent_bytes_total");
   for (const MetricSample& sample : SamplesOf(page, "thaw_agent_invocations_total")) {
     const auto start = sample.labels.find("start");
     const auto outcome = sample.labels.find("outcome");
@@ -470,19 +475,23 @@ absl::StatusOr<Demo::Counters> Demo::Scrape(const std::string& node) {
   return counters;
 }
 
-void Demo::CheckReceived(const std::string& node, const Counters& before, const std::string& name) {
+void Demo::CheckReceived(const std::string& node, const Counters& before, const std::string& from,
+                         const Counters& from_before, const std::string& name) {
   const auto now = Scrape(node);
-  if (!now.ok()) {
-    Check(name, false, std::string(now.status().message()));
+  const auto from_now = Scrape(from);
+  if (!now.ok() || !from_now.ok()) {
+    Check(name, false, std::string((now.ok() ? from_now.status() : now.status()).message()));
     return;
   }
-  const double grown = now->received_bytes - before.received_bytes;
-  const double stored = static_cast<double>(report_.snapshot->stored_bytes());
+  const double received = now->received_bytes - before.received_bytes;
+  const double sent = from_now->sent_bytes - from_before.sent_bytes;
   // Chunks that the node had from other snapshots were not missing, so it may be less than the whole.
-  const bool agrees = grown > 0 && grown <= stored + kTransferSlackBytes;
+  const bool agrees =
+      received > 0 && received <= static_cast<double>(report_.snapshot->stored_bytes()) && sent >= received;
+  const auto bytes = [](double value) { return FormatBytes(static_cast<std::uint64_t>(std::max(0.0, value))); };
   Check(name, agrees,
-        absl::StrCat("node ", node, " received ", FormatBytes(static_cast<std::uint64_t>(std::max(0.0, grown))),
-                     " of the snapshot's ", FormatBytes(report_.snapshot->stored_bytes())));
+        absl::StrCat("node ", node, " received ", bytes(received), " of the snapshot's ",
+                     FormatBytes(report_.snapshot->stored_bytes()), "; node ", from, " sent ", bytes(sent)));
 }
 
 void Demo::CheckAnswered(const std::string& node, const Counters& before, const std::map<std::string, int>& expected,

@@ -93,11 +93,15 @@ class Demo {
 
   // What a node's counters say now.
   struct Counters {
+    // Of snapshots.
     double received_bytes = 0;
+    double sent_bytes = 0;
     std::map<std::string, double> answered;  // by start kind
   };
   absl::StatusOr<Counters> Scrape(const std::string& node);
-  void CheckReceived(const std::string& node, const Counters& before, const std::string& name);
+  // That `node` has received no more than the snapshot's chunks, and all of it from `from`.
+  void CheckReceived(const std::string& node, const Counters& before, const std::string& from,
+                     const Counters& from_before, const std::string& name);
   void CheckAnswered(const std::string& node, const Counters& before, const std::map<std::string, int>& expected,
                      const std::string& name);
 

@@ -15,6 +15,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "cli/deploy/maven.h"
 #include "cli/deploy/source_digest.h"
 #include "cli/exit_code.h"
 #include "common/crypto/sha256.h"
@@ -27,9 +28,10 @@ namespace {
 
 constexpr absl::Duration kBuildStep = absl::Minutes(10);
 constexpr absl::Duration kMaven = absl::Minutes(15);
-// Where the build container has the sources and the CA bundle.
+// Where the build container has the sources, the CA bundle and Maven's settings.
 constexpr char kSourceDirectory[] = "/function/src";
 constexpr char kCaInContainer[] = "/tmp/thaw-ca.crt";
+constexpr char kSettingsInContainer[] = "/tmp/thaw-settings.xml";
 
 // A scratch folder that goes away with its owner.
 class ScratchDirectory {
@@ -291,28 +293,22 @@ absl::StatusOr<ProcessResult> ImageBuilder::RunMaven(const BuildPlan& plan, cons
                                                      const std::string& jars) {
   // The sources are copied into a container of their own instead of being mounted: Maven's target/ then never lies in
   // the user's folder as root's, and a Docker on another host or beside this process's own container does as well.
-  std::vector<std::string> create = {"--network", "host", "--workdir", kSourceDirectory};
-  if (!options_.ca_bundle.empty()) {
-    for (const char* name : {"SSL_CERT_FILE", "THAW_CA_BUNDLE"}) {
-      create.push_back("--env");
-      create.push_back(absl::StrCat(name, "=", kCaInContainer));
-    }
-  }
-  for (const auto& [name, value] : options_.proxies) {
-    create.push_back("--env");
-    create.push_back(absl::StrCat(name, "=", value));
-  }
-  create.push_back(plan.build_image);
-  for (const char* word : {"mvn", "-B", "-q"}) create.push_back(word);
-  if (offline) create.push_back("-o");
-  for (const char* word : {"package", "dependency:copy-dependencies", "-DincludeScope=runtime", "-DskipTests=true",
-                           "-Dmdep.prependGroupId=true", "-DoutputDirectory=target"}) {
-    create.push_back(word);
-  }
+  std::vector<std::string> create = {"--network", "host", "--workdir", kSourceDirectory, plan.build_image};
+  // Only the run that may need the network is given what that takes.
+  const std::string settings = offline ? "" : MavenSettings(options_.proxies);
+  const bool with_ca = !offline && !options_.ca_bundle.empty();
+  std::vector<std::string> command = MavenBuildCommand(offline, settings.empty() ? "" : kSettingsInContainer);
+  if (with_ca) command = WithTrustStore(kCaInContainer, std::move(command));
+  create.insert(create.end(), command.begin(), command.end());
   ASSIGN_OR_RETURN(const std::string container, docker_.CreateContainer(create));
   const auto remove = absl::MakeCleanup([this, container] { docker_.RemoveContainers({container}).IgnoreError(); });
   RETURN_IF_ERROR(docker_.CopyInto(sources + "/.", container, kSourceDirectory));
-  if (!options_.ca_bundle.empty()) RETURN_IF_ERROR(docker_.CopyInto(options_.ca_bundle, container, kCaInContainer));
+  if (with_ca) RETURN_IF_ERROR(docker_.CopyInto(options_.ca_bundle, container, kCaInContainer));
+  if (!settings.empty()) {
+    const std::string file = jars + ".settings.xml";
+    std::ofstream(file) << settings;
+    RETURN_IF_ERROR(docker_.CopyInto(file, container, kSettingsInContainer));
+  }
   ASSIGN_OR_RETURN(ProcessResult result, docker_.StartAttached(container, kMaven, [this](absl::string_view line) {
     progress_.Detail(line);
   }));

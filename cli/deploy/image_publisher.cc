@@ -19,7 +19,7 @@ absl::StatusOr<PublishedImage> PublishImage(GatewayClient& client, Docker& docke
   gatewaypb::PushImageRequest::Header header;
   header.set_image(reference);
   header.set_image_id(image.id);
-  header.set_size_bytes(image.size_bytes);
+  // No size is announced: the archive's is known when its last byte is out, and the gateway holds a sender to its word.
   const auto pushed = client.PushImage(header, [&](ChunkSink sink) {
     return docker.SaveImage(reference, [&](absl::string_view data) {
       RETURN_IF_ERROR(sink(data));

@@ -37,7 +37,8 @@ class World : public NodeControl {
       metrics.pages[absl::StrCat(id, ":1")] = [this, id] {
         return absl::StrCat("# TYPE thaw_agent_transfer_received_bytes_total counter\n",
                             "thaw_agent_transfer_received_bytes_total{kind=\"image\"} 9e9\n",
-                            "thaw_agent_transfer_received_bytes_total{kind=\"snapshot\"} ", received[id], "\n", Answered(id));
+                            "thaw_agent_transfer_received_bytes_total{kind=\"snapshot\"} ", received[id], "\n",
+                            "thaw_agent_transfer_sent_bytes_total{kind=\"snapshot\"} ", sent[id], "\n", Answered(id));
       };
     }
     client.invoke = [this](const gatewaypb::InvokeRequest&, const InvokeOptions& options) { return Invoke(options.node); };
@@ -76,6 +77,7 @@ class World : public NodeControl {
       total = absl::Milliseconds(90);
       count = 5;
       received[node] += chunk_bytes;
+      sent[node == "b" ? "a" : "b"] += chunk_bytes;
       holders.insert(node);
     } else {
       start.set_kind(gatewaypb::START_KIND_COLD);
@@ -216,7 +218,7 @@ class World : public NodeControl {
 
   std::map<std::string, std::int64_t> running;  // node -> calls that its instance has answered
   std::set<std::string> holders;
-  std::map<std::string, double> received;
+  std::map<std::string, double> received, sent;
   std::map<std::string, std::map<int, int>> answered;
   absl::Time idle_since;
   int calls = 0;
@@ -352,6 +354,9 @@ INSTANTIATE_TEST_SUITE_P(
         FailingClaim{"CReceivedNothing",
                      [](World& w) { w.mutate = [&w](int i, auto&) { if (i == 9) w.received["c"] = 0; }; },
                      "c_received_the_chunks"},
+        FailingClaim{"CReceivedFromSomebodyElse",
+                     [](World& w) { w.mutate = [&w](int i, auto&) { if (i == 9) w.sent["b"] = 0; }; },
+                     "c_received_the_chunks"},
         FailingClaim{"LateAfterTheLoss",
                      [](World& w) { w.mutate = [&w](int i, auto&) { if (i == 8) w.clock.Advance(absl::Seconds(5)); }; },
                      "answered_after_node_loss"},
@@ -484,7 +489,7 @@ TEST(DemoReport, TableShowsEachCallAndWhereItsTimeWent) {
   EXPECT_THAT(text, HasSubstr("5312.4"));
   EXPECT_THAT(text, HasSubstr("00c0ffee"));
   EXPECT_THAT(text, HasSubstr("restored-remote"));
-  EXPECT_THAT(text, HasSubstr("ok     b_received_the_chunks: node b received 3.8 MiB of the snapshot's 3.8 MiB"));
+  EXPECT_THAT(text, HasSubstr("ok     b_received_the_chunks: node b received 3.8 MiB of the snapshot's 3.8 MiB; node a sent 3.8 MiB"));
 }
 
 TEST(DemoReport, EmptyOneIsNotOk) { EXPECT_FALSE(DemoReport().ok()); }

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "cli/deploy/deployer.h"
+#include "cli/deploy/maven.h"
 #include "cli/deploy/source_digest.h"
 #include "cli/exit_code.h"
 #include "common/status/reasons.h"
@@ -103,20 +104,30 @@ TEST_F(DeployTest, WhatAnEarlierBuildLeftDoesNotReachMaven) {
   EXPECT_THAT(docker_.copied_in, ::testing::Contains("pom.xml"));
 }
 
-TEST_F(DeployTest, CaBundleIsCopiedIntoTheBuild) {
+TEST_F(DeployTest, OfflineBuildThatMissesAnArtifactIsRetriedWithTheNetwork) {
   directory_.Write("ca.pem", "pem");
   options_.ca_bundle = directory_.path() + "/ca.pem";
-  DeployOk();
-  EXPECT_THAT(docker_.RunsOf("docker create")[0], HasSubstr("--env SSL_CERT_FILE=/tmp/thaw-ca.crt"));
-  EXPECT_THAT(docker_.copied_in, ::testing::Contains(options_.ca_bundle));
-}
-
-TEST_F(DeployTest, OfflineBuildThatMissesAnArtifactIsRetriedWithTheNetwork) {
+  options_.proxies = {{"HTTPS_PROXY", "http://proxy:3128"}};
   docker_.maven_results = {{.exit_code = 1, .output = "Cannot access central in offline mode", .error_output = ""}};
   DeployOk();
   const auto created = docker_.RunsOf("docker create");
   ASSERT_THAT(created, SizeIs(2));
+  EXPECT_THAT(created[0], Not(HasSubstr("thaw-ca.crt")));
   EXPECT_THAT(created[1], Not(HasSubstr(" -o ")));
+  EXPECT_THAT(created[1], HasSubstr("sh /tmp/thaw-ca.crt mvn -B -q -s /tmp/thaw-settings.xml package"));
+  EXPECT_THAT(docker_.copied_in, ::testing::Contains(options_.ca_bundle));
+  EXPECT_THAT(docker_.copied_in, ::testing::Contains(HasSubstr("settings.xml")));
+}
+
+TEST(Maven, SettingsNameTheProxyOfTheEnvironment) {
+  EXPECT_EQ(MavenSettings({}), "");
+  EXPECT_EQ(MavenSettings({{"NO_PROXY", "x"}}), "");
+  EXPECT_EQ(MavenSettings({{"HTTP_PROXY", "http://wrong"},
+                           {"https_proxy", "http://me:se<cret@proxy.example:3128/"},
+                           {"NO_PROXY", "localhost, .example.com"}}),
+            "<settings><proxies><proxy><id>host</id><active>true</active><protocol>http</protocol>"
+            "<host>proxy.example</host><port>3128</port><username>me</username><password>se&lt;cret</password>"
+            "<nonProxyHosts>localhost|*.example.com</nonProxyHosts></proxy></proxies></settings>\n");
 }
 
 TEST_F(DeployTest, CompileErrorIsShownAndNotRetried) {
