@@ -38,7 +38,7 @@ absl::Status Options::Validate() const {
 void AddFlags(CLI::App& app, Options& options) {
   app.add_option("--listen", options.listen, "host:port for gateways and agents; port 0 chooses one")
       ->capture_default_str();
-  app.add_option("--metrics-listen", options.metrics_listen, "host:port of GET /metrics; port 0 chooses one")
+  app.add_option("--metrics-listen", options.metrics_listen, "host:port of GET /metrics; port 0 chooses one, empty for none")
       ->capture_default_str();
   app.add_option("--data-dir", options.data_dir, "directory of the store, thaw.db; made if it is not there");
   app.add_option("--port-file", options.port_file, "file that gets grpc=PORT and metrics=PORT once ready");

@@ -18,6 +18,7 @@ namespace thaw::scheduler {
 struct Options {
   // host:port; port 0 chooses one.
   std::string listen = "127.0.0.1:7100";
+  // Empty for none.
   std::string metrics_listen = "127.0.0.1:7101";
   // Holds the store, `thaw.db`. Made if it is not there.
   std::string data_dir;

@@ -75,7 +75,9 @@ absl::StatusOr<std::unique_ptr<SchedulerServer>> SchedulerServer::Start(const Op
                          .writer = *server->writer_,
                          .metrics = *server->metrics_,
                          .logger = logger}));
-  ASSIGN_OR_RETURN(server->metrics_server_, MetricsServer::Create(options.metrics_listen, server->registry_));
+  if (!options.metrics_listen.empty()) {
+    ASSIGN_OR_RETURN(server->metrics_server_, MetricsServer::Create(options.metrics_listen, server->registry_));
+  }
   server->services_ = NewServices(*server->scheduler_, *server->security_, *server->timers_);
   std::vector<grpc::Service*> services;
   for (const auto& service : server->services_) services.push_back(service.get());

@@ -36,7 +36,8 @@ class SchedulerServer {
   ~SchedulerServer();
 
   int port() const { return rpc_->port(); }
-  int metrics_port() const { return metrics_server_->port(); }
+  // 0 where no metrics are served.
+  int metrics_port() const { return metrics_server_ == nullptr ? 0 : metrics_server_->port(); }
   Scheduler& scheduler() { return *scheduler_; }
 
   // In this order: the health service says no; the streams of nodes and gateways end; running calls get a moment, then
