@@ -14,6 +14,16 @@ function(thaw_set_warnings target)
   endif()
 endfunction()
 
+# THAW_TSAN (the preset tsan sets it) tells ThreadSanitizer about the mutexes of an Abseil that was not built with it:
+# see cmake/tsan/absl_mutex.cc, which then belongs to every executable.
+option(THAW_TSAN "the executables run under ThreadSanitizer" OFF)
+function(thaw_add_tsan_mutexes target)
+  if(THAW_TSAN)
+    target_sources(${target} PRIVATE "${PROJECT_SOURCE_DIR}/cmake/tsan/absl_mutex.cc")
+    target_link_libraries(${target} PRIVATE absl::synchronization absl::time ${CMAKE_DL_LIBS})
+  endif()
+endfunction()
+
 # thaw_library(NAME name SRCS a.cc … [DEPS target …])
 #
 # Makes the static library `thaw_<name>` with the alias `thaw::<name>`; headers are included from the
@@ -34,6 +44,7 @@ function(thaw_executable)
   target_include_directories(${ARG_NAME} PRIVATE "${PROJECT_SOURCE_DIR}")
   target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS})
   thaw_set_warnings(${ARG_NAME})
+  thaw_add_tsan_mutexes(${ARG_NAME})
 endfunction()
 
 # thaw_test(NAME name SRCS … DEPS … [LABELS unit|contract|component|host|system …] [TIMEOUT seconds]
@@ -54,6 +65,7 @@ function(thaw_test)
   target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS} GTest::gtest GTest::gmock GTest::gtest_main)
   thaw_set_warnings(${ARG_NAME})
   target_compile_options(${ARG_NAME} PRIVATE -Wno-conversion)
+  thaw_add_tsan_mutexes(${ARG_NAME})
   if(ARG_SERIAL)
     add_test(NAME ${ARG_NAME} COMMAND ${ARG_NAME})
     set_tests_properties(${ARG_NAME} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT} RUN_SERIAL TRUE)
