@@ -17,7 +17,9 @@ void ChunkIndex::Load(const std::string& sha256, std::uint64_t stored_bytes) {
   Chunk& chunk = chunks_[sha256];
   chunk.state = State::kPresent;
   chunk.stored_bytes = stored_bytes;
-  chunk.synced = true;
+  // It may be of an adopted copy, written just before the last process ended: a snapshot made here that comes to share it
+  // must not rely on it unsynced.
+  chunk.synced = false;
   chunk.unused_since = absl::InfinitePast();
   unused_.emplace_back(absl::InfinitePast(), sha256);
   total_bytes_ += stored_bytes;

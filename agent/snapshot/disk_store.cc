@@ -134,7 +134,7 @@ absl::Status DiskSnapshotStore::Commit(const v1::Manifest& manifest, std::vector
   if (status.ok()) status = files::WriteNewAt(staging_.get(), staged, data);
   if (status.ok() && durable) status = files::SyncAt(staging_.get(), staged);
   if (status.ok()) status = Fault(FaultPoint::kManifestRename);
-  // The commit point. All that the manifest names is on disk; whoever dies before this leaves chunks that nobody uses,
+  // The commit point. All that the manifest names has its place; whoever dies before this leaves chunks that nobody uses,
   // which Recover deletes, and whoever dies after it leaves a whole snapshot.
   if (status.ok()) status = files::RenameAt(staging_.get(), staged, manifests_.get(), id);
   if (!status.ok()) {

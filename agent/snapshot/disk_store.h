@@ -117,8 +117,8 @@ class DiskSnapshotStore final : public SnapshotStore {
 
   // Where a snapshot comes from: the only copy there is, or one of several.
   enum class Origin { kMadeHere, kCopied };
-  // Renames the manifest into place; what was made here is synced to the disk first. The caller holds the snapshot's lock and one use of each
-  // chunk, which passes to the snapshot when this returns OK.
+  // Renames the manifest into place; what was made here is synced to the disk first. The caller holds the snapshot's lock
+  // and one use of each chunk, which passes to the snapshot when this returns OK.
   absl::Status Commit(const v1::Manifest& manifest, std::vector<std::string> chunks, Origin origin)
       ABSL_LOCKS_EXCLUDED(mu_);
   absl::StatusOr<std::shared_ptr<const Snapshot>> Find(const std::string& snapshot_id) const ABSL_LOCKS_EXCLUDED(mu_);

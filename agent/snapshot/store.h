@@ -15,7 +15,8 @@ namespace thaw::agent {
 // The snapshots on this host: manifests, and the content-addressed chunks that they share.
 //
 // A snapshot is either whole here or not here: the manifest's rename is the commit point, and it happens after all
-// chunks are on disk. All files are root's alone (0600, directories 0700).
+// chunks are in place. What was made here survives a power cut; a copy of another node's may be damaged by one, which is
+// found at the next start or use. All files are root's alone (0600, directories 0700).
 //
 // A chunk that proves damaged, whoever finds out, takes every snapshot that uses it out of service: it is quarantined,
 // List() no longer has it, GetManifest() is NOT_FOUND. The sound chunks stay for a while, so that fetching it again from
