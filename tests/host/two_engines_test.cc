@@ -45,7 +45,8 @@ class Engine {
   std::string Start() {
     const CommandResult made = RunCommand({"ip", "netns", "add", namespace_});
     if (made.exit_code != 0) return "no network namespace: " + made.err;
-    auto process = Process::Start({"ip", "netns", "exec", namespace_, "dockerd", "--bridge=none", "--iptables=false",
+    // Not `ip netns exec`, which mounts /sys anew and so hides the cgroups from the engine.
+    auto process = Process::Start({"nsenter", "--net=/run/netns/" + namespace_, "dockerd", "--bridge=none", "--iptables=false",
                                    "--ip-forward=false", "--ip-masq=false", "--host=unix://" + socket(),
                                    "--data-root=" + dir_ + "/data", "--exec-root=" + dir_ + "/exec",
                                    "--pidfile=" + dir_ + "/pid"},
