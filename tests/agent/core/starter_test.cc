@@ -32,17 +32,21 @@ using testing::FakeSnapshotStore;
 
 class FakeImages final : public ImageSource {
  public:
+  FakeImages() {
+    image.id = "sha256:aa";
+    image.entrypoint = {"/thaw/init", "--", "java", "-cp", "x"};
+    image.cmd = {"com.example.fn.HelloFunction::handleRequest"};
+    image.env = {"JAVA_HOME=/j", "GREETING=image"};
+    image.working_dir = "/function";
+    image.labels = {{"io.thaw.fdk", "java/0.1.0"}};
+  }
   absl::StatusOr<ImageInfo> Ensure(const VersionState&, absl::Time) override {
     if (!result.ok()) return result;
     return image;
   }
   absl::Status result;
-  ImageInfo image{.id = "sha256:aa",
-                  .entrypoint = {"/thaw/init", "--", "java", "-cp", "x"},
-                  .cmd = {"com.example.fn.HelloFunction::handleRequest"},
-                  .env = {"JAVA_HOME=/j", "GREETING=image"},
-                  .working_dir = "/function",
-                  .labels = {{"io.thaw.fdk", "java/0.1.0"}}};
+  ImageInfo image;
+
 };
 
 // Puts the snapshot into the store as a fetch from a holder would.
