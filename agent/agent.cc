@@ -339,8 +339,8 @@ void Agent::Parts::Stop() {
     if (pool != nullptr) pool->Shutdown();
   }
   if (pool_ != nullptr) SaveVersions();
-  // Timed work may name any part: it goes first.
-  timers_.reset();
+  // Timed work may name any part: none runs while they go.
+  if (timers_ != nullptr) timers_->Stop();
 }
 
 void Agent::Parts::Later(Executor& executor, const char* what, absl::AnyInvocable<void()> work) {

@@ -8,17 +8,24 @@ namespace thaw {
 
 TimerThread::TimerThread() : thread_([this] { Run(); }) { pthread_setname_np(thread_.native_handle(), "timers"); }
 
-TimerThread::~TimerThread() {
+TimerThread::~TimerThread() { Stop(); }
+
+void TimerThread::Stop() {
+  // Destroyed after the lock: it may own anything.
+  std::map<Key, absl::AnyInvocable<void()>> dropped;
   {
     absl::MutexLock lock(&mu_);
     stopping_ = true;
+    due_.swap(dropped);
+    times_.clear();
     changed_.SignalAll();
   }
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 Timers::Id TimerThread::RunAfter(absl::Duration delay, absl::AnyInvocable<void()> work) {
   absl::MutexLock lock(&mu_);
+  if (stopping_) return 0;
   const Id id = next_id_++;
   const absl::Time when = absl::Now() + delay;
   due_.emplace(Key(when, id), std::move(work));

@@ -12,16 +12,20 @@
 
 namespace thaw {
 
-// Timers on one thread of their own. Threads: any. Work still waiting at destruction is dropped.
+// Timers on one thread of their own. Threads: any.
 class TimerThread final : public Timers {
  public:
   TimerThread();
+  // As Stop().
   ~TimerThread() override;
   TimerThread(const TimerThread&) = delete;
   TimerThread& operator=(const TimerThread&) = delete;
 
   Id RunAfter(absl::Duration delay, absl::AnyInvocable<void()> work) override ABSL_LOCKS_EXCLUDED(mu_);
   bool Cancel(Id id) override ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Drops what is waiting, and whatever comes later; returns when nothing is running. Not from work of the timers.
+  void Stop() ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
   using Key = std::pair<absl::Time, Id>;

@@ -1,0 +1,104 @@
+#include <grpcpp/support/status.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <string>
+
+#include "common/rpc/client.h"
+#include "common/rpc/security.h"
+#include "common/rpc/status.h"
+#include "common/status/reasons.h"
+
+namespace thaw {
+namespace {
+
+TEST(Reasons, DetailsSurviveTheWire) {
+  absl::Status status = WithRetryAfter(
+      WithReason(absl::ResourceExhaustedError("full"), reason::kQueueFull, {{"limit", "7"}}), absl::Milliseconds(1500));
+  status = FromGrpcStatus(ToGrpcStatus(status));
+  EXPECT_TRUE(absl::IsResourceExhausted(status));
+  EXPECT_EQ(status.message(), "full");
+  EXPECT_EQ(ReasonOf(status), reason::kQueueFull);
+  EXPECT_EQ(ReasonMetadata(status, "limit"), "7");
+  EXPECT_EQ(RetryAfterOf(status), absl::Milliseconds(1500));
+  EXPECT_FALSE(WasSent(status));
+}
+
+TEST(Reasons, SentIsAddedToAReasonAndSurvivesTheWire) {
+  const absl::Status status =
+      FromGrpcStatus(ToGrpcStatus(MarkSent(WithReason(absl::InternalError("x"), reason::kFunctionExited))));
+  EXPECT_TRUE(WasSent(status));
+  EXPECT_EQ(ReasonOf(status), reason::kFunctionExited);
+  EXPECT_TRUE(WasSent(MarkSent(absl::InternalError("no reason yet"))));
+  EXPECT_TRUE(MarkSent(absl::OkStatus()).ok());
+}
+
+TEST(Reasons, AStrangersStatusHasNone) {
+  const absl::Status status = FromGrpcStatus(grpc::Status(grpc::StatusCode::UNAVAILABLE, "x", "not a google.rpc.Status"));
+  EXPECT_TRUE(absl::IsUnavailable(status));
+  EXPECT_EQ(ReasonOf(status), "");
+}
+
+TEST(Times, SurviveTheWire) {
+  const absl::Time time = absl::FromUnixNanos(1'790'000'000'123'456'789);
+  EXPECT_EQ(FromProto(ToProto(time)), time);
+  EXPECT_EQ(FromProto(ToProto(absl::Milliseconds(2500))), absl::Milliseconds(2500));
+}
+
+class SecurityTest : public ::testing::Test {
+ protected:
+  SecurityTest() {
+    char pattern[] = "/tmp/thaw-token-XXXXXX";
+    const int fd = mkstemp(pattern);
+    close(fd);
+    path_ = pattern;
+  }
+  ~SecurityTest() override { unlink(path_.c_str()); }
+  void Write(const std::string& token) { std::ofstream(path_) << token; }
+
+  SecurityOptions Options() const {
+    SecurityOptions options;
+    options.cluster_token_file = path_;
+    return options;
+  }
+
+  std::string path_;
+};
+
+TEST_F(SecurityTest, RefusesToListenBeyondLoopbackWithoutTls) {
+  Write("0123456789abcdef\n");
+  const auto security = Security::Load(Options());
+  ASSERT_TRUE(security.ok()) << security.status();
+  EXPECT_TRUE((*security)->CheckListenAddress("127.0.0.1:7000").ok());
+  EXPECT_TRUE((*security)->CheckListenAddress("[::1]:7000").ok());
+  const absl::Status refused = (*security)->CheckListenAddress("0.0.0.0:7000");
+  EXPECT_TRUE(absl::IsFailedPrecondition(refused));
+  EXPECT_NE(refused.message().find("--tls-cert"), absl::string_view::npos);
+}
+
+TEST_F(SecurityTest, TrustedNetworkIsTheOperatorsWord) {
+  Write("0123456789abcdef");
+  SecurityOptions options = Options();
+  options.trusted_network = true;
+  const auto security = Security::Load(options);
+  ASSERT_TRUE(security.ok());
+  EXPECT_TRUE((*security)->CheckListenAddress("0.0.0.0:7000").ok());
+}
+
+TEST_F(SecurityTest, BadTokensAndHalfATlsAreRefused) {
+  EXPECT_TRUE(absl::IsInvalidArgument(Security::Load(SecurityOptions()).status()));
+  SecurityOptions options = Options();
+  options.cluster_token_file = "/nowhere";
+  EXPECT_TRUE(absl::IsNotFound(Security::Load(options).status()));
+  Write("short");
+  EXPECT_TRUE(absl::IsInvalidArgument(Security::Load(Options()).status()));
+  Write("0123456789abcdef");
+  options = Options();
+  options.tls_cert_file = path_;
+  EXPECT_TRUE(absl::IsInvalidArgument(Security::Load(options).status()));
+}
+
+}  // namespace
+}  // namespace thaw
