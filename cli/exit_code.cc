@@ -60,9 +60,9 @@ ExitCode ExitCodeOf(const absl::Status& status) {
   }
 }
 
-std::string NextStep(const absl::Status& status, absl::string_view server) {
+std::string NextStep(const absl::Status& status, absl::string_view server, absl::string_view function) {
   const std::string reason = ReasonOf(status);
-  const std::string function = ReasonMetadata(status, "function").value_or("APP/FUNCTION");
+  if (function.empty()) function = "APP/FUNCTION";
   if (reason == reason::kFunctionNotFound) return "see what is there with `thaw functions list`";
   if (reason == reason::kAppNotFound) return "see what is there with `thaw apps list`, or make it with `thaw apps create`";
   if (reason == reason::kSnapshotNotFound) return "see what is there with `thaw snapshot ls`";

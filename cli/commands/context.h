@@ -51,6 +51,8 @@ class Context {
   std::string http_url;
   bool json = false;
   bool no_color = false;
+  // What the command line called the function, for advice.
+  std::string function;
 
   Environment& env() { return env_; }
   // Connects on first use.

@@ -21,7 +21,7 @@ namespace {
 struct FunctionArguments {
   std::string app;
   std::string function;
-  std::string image;
+  std::string image, image_id;
   std::vector<std::string> config, annotations, unset;
   std::uint32_t memory = 0, cpu = 0, timeout = 0, idle_timeout = 0;
   std::string checkpoint_after;
@@ -112,23 +112,41 @@ absl::StatusOr<bool> Fill(const FunctionArguments& arguments, commonpb::Function
          arguments.timeout > 0 || arguments.idle_timeout > 0 || function.has_checkpoint();
 }
 
-// Names the image in `function`, and brings it to the cluster when the local Docker has it. Without a local image the
-// cluster is asked to know it: its answer says what is missing.
-absl::Status UseImage(Context& context, GatewayClient& client, const std::string& reference,
+// Names the image in `function`, and brings it from the local Docker to the cluster. With an id the cluster must have it
+// already: a name alone stands for nothing there.
+absl::Status UseImage(Context& context, GatewayClient& client, const FunctionArguments& arguments,
                       commonpb::Function& function) {
+  const std::string& reference = arguments.image;
   function.set_image(reference);
+  if (!arguments.image_id.empty()) {
+    function.set_image_id(arguments.image_id);
+    ASSIGN_OR_RETURN(const std::vector<std::string> holders, client.FindImage(arguments.image_id));
+    if (!holders.empty()) return absl::OkStatus();
+    return WithReason(absl::FailedPreconditionError(absl::StrCat("no node has the image ", arguments.image_id)),
+                      reason::kImageUnavailable);
+  }
   auto progress = context.NewProgress();
   Docker docker(context.env().processes);
-  const auto image = docker.InspectImage(reference);
-  if (!image.ok()) {
-    if (image.status().code() == absl::StatusCode::kCancelled) return image.status();
-    context.env().err << "note: the local Docker can't be asked for " << reference << " (" << image.status().message()
-                      << "); a node must have it\n";
-    return absl::OkStatus();
+  ASSIGN_OR_RETURN(std::optional<LocalImage> image, docker.InspectImage(reference));
+  if (!image.has_value()) {
+    progress->Start(absl::StrCat("pulling ", reference));
+    const absl::Status pulled =
+        docker.PullImage(reference, [&progress](absl::string_view line) { progress->Detail(line); });
+    if (pulled.code() == absl::StatusCode::kCancelled) return pulled;
+    if (pulled.ok()) {
+      progress->Done("");
+      ASSIGN_OR_RETURN(image, docker.InspectImage(reference));
+    } else {
+      progress->Failed("");
+    }
+    if (!image.has_value()) {
+      return LocalError(absl::NotFoundError(absl::StrCat("the local Docker has no image `", reference,
+                                                         "`, and can't pull it: ", pulled.message())),
+                        local_reason::kLocalImageMissing);
+    }
   }
-  if (!image->has_value()) return absl::OkStatus();
-  function.set_image_id((*image)->id);
-  return PublishImage(client, docker, *progress, reference, **image).status();
+  function.set_image_id(image->id);
+  return PublishImage(client, docker, *progress, reference, *image).status();
 }
 
 absl::Status Create(Context& context, const FunctionArguments& arguments) {
@@ -143,7 +161,7 @@ absl::Status Create(Context& context, const FunctionArguments& arguments) {
   function.set_app_id(app.id());
   function.set_app_name(app.name());
   function.set_name(names[1]);
-  RETURN_IF_ERROR(UseImage(context, *client, arguments.image, function));
+  RETURN_IF_ERROR(UseImage(context, *client, arguments, function));
   ASSIGN_OR_RETURN(auto made, client->CreateFunction(function));
   if (made.app_name().empty()) made.set_app_name(app.name());
   Show(context, made);
@@ -160,13 +178,16 @@ absl::Status Inspect(Context& context, const FunctionArguments& arguments) {
 absl::Status Update(Context& context, const FunctionArguments& arguments) {
   commonpb::Function change;
   ASSIGN_OR_RETURN(const bool any, Fill(arguments, change));
+  if (!arguments.image_id.empty() && arguments.image.empty()) {
+    return absl::InvalidArgumentError("--image-id needs --image, the name to show for it");
+  }
   if (!any && arguments.image.empty()) {
     return absl::InvalidArgumentError("there is nothing to change: see `thaw functions update --help`");
   }
   ASSIGN_OR_RETURN(GatewayClient* const client, context.Client());
   ASSIGN_OR_RETURN(const auto function, FindFunction(*client, arguments.function));
   change.set_id(function.id());
-  if (!arguments.image.empty()) RETURN_IF_ERROR(UseImage(context, *client, arguments.image, change));
+  if (!arguments.image.empty()) RETURN_IF_ERROR(UseImage(context, *client, arguments, change));
   ASSIGN_OR_RETURN(const auto updated, client->UpdateFunction(change));
   Show(context, updated);
   return absl::OkStatus();
@@ -244,14 +265,18 @@ void AddFunctionsCommands(CLI::App& root, Context& context, Command& selected) {
   });
   CLI::App* create = functions->add_subcommand("create", "Make a function from an image");
   create->add_option("function", arguments->function, "Its app and name")->required()->type_name("APP/FUNCTION");
-  create->add_option("image", arguments->image, "An image of the local Docker, or one that a node has")
+  create->add_option("image", arguments->image, "An image of the local Docker; it is brought to the cluster")
       ->required()
       ->type_name("IMAGE");
+  create->add_option("--image-id", arguments->image_id, "The image's id, where a node has it and this machine does not")
+      ->type_name("sha256:…");
   AddSettings(create, *arguments);
   bind(create, &Create);
   bind(add("inspect", "Show a function"), &Inspect);
   CLI::App* update = add("update", "Change a function; what is not named stays");
-  update->add_option("--image", arguments->image, "Another image")->type_name("IMAGE");
+  update->add_option("--image", arguments->image, "Another image of the local Docker")->type_name("IMAGE");
+  update->add_option("--image-id", arguments->image_id, "With --image: its id, where a node has it")
+      ->type_name("sha256:…");
   AddMany(update, "--unset", arguments->unset, "K", "Delete a config key");
   AddSettings(update, *arguments);
   bind(update, &Update);

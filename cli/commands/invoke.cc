@@ -133,6 +133,7 @@ std::string InvokeJson(const gatewaypb::InvokeResponse& response, const std::str
 }
 
 absl::Status RunInvoke(Context& context, const InvokeArguments& arguments) {
+  context.function = arguments.function;
   gatewaypb::InvokeRequest request;
   ASSIGN_OR_RETURN(*request.mutable_function(), ParseFunctionRef(arguments.function));
   ASSIGN_OR_RETURN(const auto headers, ParseHeaders(arguments.headers));

@@ -27,7 +27,7 @@ int PrintError(const absl::Status& status, Context& context) {
     err << "interrupted\n";
     return static_cast<int>(code);
   }
-  const std::string next = NextStep(status, context.connection.server);
+  const std::string next = NextStep(status, context.connection.server, context.function);
   if (context.json) {
     err << Dump(ErrorJson(status, next, static_cast<int>(code))) << "\n";
     return static_cast<int>(code);

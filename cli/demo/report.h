@@ -51,7 +51,7 @@ struct DemoReport {
 // The call table and the checks, for people.
 std::string RenderDemoReport(const DemoReport& report, const Terminal& terminal);
 
-// One line of JSON: {"calls":[…],"snapshot":{…},"checks":[…]}; docs/cli-json.md lists the keys.
+// One line of JSON: {"calls":[…],"snapshot":{…},"checks":[…]}; cli/README.md lists the keys.
 std::string DemoReportJson(const DemoReport& report);
 
 }  // namespace thaw::cli

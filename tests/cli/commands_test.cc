@@ -160,8 +160,7 @@ TEST_F(CommandsTest, BodiesUpToFourMebibytesAreUnaryAndLargerOnesStreamed) {
 
 TEST_F(CommandsTest, InvokeErrorsHaveMessageReasonNextStepAndExitCode) {
   env_.client->invoke = [](const auto&, const auto&) -> absl::StatusOr<gatewaypb::InvokeResponse> {
-    return WithReason(absl::InternalError("function shop/hello exited with code 3"), reason::kFunctionExited,
-                      {{"function", "shop/hello"}});
+    return WithReason(absl::InternalError("function shop/hello exited with code 3"), reason::kFunctionExited);
   };
   EXPECT_EQ(Run({"invoke", "shop/hello"}), 1);
   EXPECT_EQ(env_.err.str(),
@@ -243,6 +242,16 @@ TEST_F(CommandsTest, FunctionCreateBringsALocalImageToTheCluster) {
   EXPECT_EQ(Run({"functions", "inspect", "shop/new", "--json"}), 0);
   EXPECT_EQ(Json()["image_id"], "sha256:77");
   EXPECT_TRUE(Json()["checkpoint_after"].is_null());
+}
+
+TEST_F(CommandsTest, FunctionCreateRefusesAnImageThatNobodyHas) {
+  EXPECT_EQ(Run({"functions", "create", "shop/new", "missing:1"}), 10);
+  EXPECT_THAT(env_.err.str(), HasSubstr("no image `missing:1`, and can't pull it"));
+  EXPECT_EQ(Run({"functions", "create", "shop/new", "missing:1", "--image-id", "sha256:99"}), 5);
+  EXPECT_THAT(env_.err.str(), HasSubstr("no node has the image sha256:99"));
+  EXPECT_EQ(env_.client->functions.size(), 1u);
+  env_.client->images["sha256:99"] = {"b"};
+  EXPECT_EQ(Run({"functions", "create", "shop/new", "missing:1", "--image-id", "sha256:99"}), 0);
 }
 
 TEST_F(CommandsTest, FunctionUpdateSendsOnlyWhatWasSaid) {

@@ -40,7 +40,7 @@ TEST(ExitCode, HelpDocumentsEveryNumber) {
 TEST(NextStep, NamesTheCommandThatHelps) {
   EXPECT_THAT(NextStep(WithReason(absl::NotFoundError("x"), reason::kFunctionNotFound), "s"),
               HasSubstr("thaw functions list"));
-  EXPECT_THAT(NextStep(WithReason(absl::InternalError("x"), reason::kFunctionExited, {{"function", "demo/hello"}}), "s"),
+  EXPECT_THAT(NextStep(WithReason(absl::InternalError("x"), reason::kFunctionExited), "s", "demo/hello"),
               HasSubstr("thaw logs demo/hello"));
   EXPECT_THAT(NextStep(absl::UnavailableError("x"), "host:7000"), HasSubstr("host:7000"));
   EXPECT_THAT(NextStep(LocalError(absl::NotFoundError("x"), local_reason::kDockerMissing), "s"), HasSubstr("install Docker"));
