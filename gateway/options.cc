@@ -28,8 +28,14 @@ absl::Status Options::Validate() const {
   if (!absl::StrContains(scheduler, ':')) {
     return absl::InvalidArgumentError(absl::StrCat("--scheduler is '", scheduler, "'; it takes host:port"));
   }
-  if (start_allowance < absl::ZeroDuration() || start_allowance > absl::Hours(1)) {
-    return absl::InvalidArgumentError("--start-allowance takes 0s to 1h");
+  if (http_idle_limit <= absl::ZeroDuration() || http_idle_limit > absl::Hours(24)) {
+    return absl::InvalidArgumentError("--http-idle-limit takes more than 0s, up to 24h");
+  }
+  if (http_read_limit <= absl::ZeroDuration() || http_read_limit > absl::Hours(1)) {
+    return absl::InvalidArgumentError("--http-read-limit takes more than 0s, up to 1h");
+  }
+  if (start_allowance < absl::Seconds(1) || start_allowance > absl::Hours(1)) {
+    return absl::InvalidArgumentError("--start-allowance takes 1s to 1h");
   }
   if (drain_limit < absl::ZeroDuration() || drain_limit > absl::Hours(1)) {
     return absl::InvalidArgumentError("--drain-limit takes 0s to 1h");

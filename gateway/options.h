@@ -27,6 +27,10 @@ struct Options {
   std::uint64_t max_buffered_bytes = 1u << 30;
   int max_http_connections = 4096;
   int http_threads = 2;
+  // A connection without a request.
+  absl::Duration http_idle_limit = absl::Seconds(75);
+  // From a request's first byte to the end of its headers; also the longest silence within a body.
+  absl::Duration http_read_limit = absl::Seconds(15);
   // Added to a function's timeout for queueing and for starting an instance: a call's latest end.
   absl::Duration start_allowance = absl::Seconds(60);
   // How long calls under way may go on after SIGTERM.

@@ -118,7 +118,8 @@ std::shared_ptr<grpc::Channel> Security::NewChannel(const std::string& address) 
   arguments.SetMaxSendMessageSize(-1);
   // A peer that comes back should be found within a second, not after gRPC's default of up to two minutes.
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 100);
+  // Despite its name the time that one connection attempt is given: a busy host needs more than the backoff.
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1500);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1000);
   // Finds a host that vanished without a word while calls are open.
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, 10000);

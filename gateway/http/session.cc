@@ -387,8 +387,8 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
 
   // ---- Closing ----
 
-  // Closing a socket with unread bytes resets it, and the reset can overtake the answer: so the sending side is
-  // closed, and what still comes is dropped for a moment.
+  // Closing a socket with unread bytes resets it, and the reset can overtake the answer: so where a request was not
+  // read to its end only the sending side is closed, and what still comes is dropped for a moment.
   void SayGoodbye() {
     tcp().expires_at(After(kLingerLimit));
     if constexpr (kTls) {
@@ -396,8 +396,11 @@ class Session final : public HttpSession, public std::enable_shared_from_this<Se
     } else {
       ErrorCode ignored;
       tcp().socket().shutdown(net::ip::tcp::socket::shutdown_send, ignored);
-      parser_.reset();
-      Discard();
+      if (parser_.has_value() && parser_->is_done()) {
+        Close();
+      } else {
+        Discard();
+      }
     }
   }
 

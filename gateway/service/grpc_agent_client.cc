@@ -5,16 +5,17 @@
 #include <grpcpp/support/client_callback.h>
 
 #include <algorithm>
-#include <atomic>
 #include <optional>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "common/rpc/status.h"
 #include "common/status/reasons.h"
 #include "gateway/errors.h"
 #include "gateway/service/calls_under_way.h"
+#include "gateway/service/connection_watch.h"
 #include "thaw/agent/v1/agent.grpc.pb.h"
 
 namespace thaw::gateway {
@@ -73,33 +74,27 @@ AgentAnswer TakeAnswer(pb::InvokeResponse& proto) {
   return answer;
 }
 
-bool ReachedConnection(const grpc::ClientContext& context) {
-  const std::string peer = context.peer();
-  return absl::StartsWith(peer, "ipv4:") || absl::StartsWith(peer, "ipv6:") || absl::StartsWith(peer, "unix");
-}
-
-// See the class comment. `status` is not OK.
+// See the class comment. `grpc_status` is not OK.
 Delivery DeliveryOf(const grpc::ClientContext& context, const grpc::Status& grpc_status, const absl::Status& status) {
   if (!ReasonOf(status).empty()) return Delivery::kAnswered;
-  if (!ReachedConnection(context)) return Delivery::kNotSent;
   if (grpc_status.error_code() == grpc::StatusCode::UNAVAILABLE &&
       absl::StartsWith(grpc_status.error_message(), "failed to connect to all addresses") &&
+      // What a connection brought says so; the channel's own word has no such note.
       !absl::StrContains(context.debug_error_string(), "received from peer")) {
     return Delivery::kNotSent;
   }
   return Delivery::kMaybeSent;
 }
 
+struct Peer {
+  std::shared_ptr<grpc::Channel> channel;
+  std::unique_ptr<pb::Functions::Stub> stub;
+};
+
 }  // namespace
 
 struct GrpcAgentClient::State {
-  struct Peer {
-    std::shared_ptr<grpc::Channel> channel;
-    std::unique_ptr<pb::Functions::Stub> stub;
-  };
-
-  State(const Options& client_options, ChannelPool& pool, Timers& client_timers)
-      : options(client_options), channels(pool), timers(client_timers) {}
+  State(const Options& client_options, ChannelPool& pool) : options(client_options), channels(pool) {}
 
   std::shared_ptr<Peer> Get(const std::string& address) ABSL_LOCKS_EXCLUDED(mu) {
     absl::MutexLock lock(&mu);
@@ -114,129 +109,154 @@ struct GrpcAgentClient::State {
 
   const Options options;
   ChannelPool& channels;
-  Timers& timers;
   CallsUnderWay calls;
   absl::Mutex mu;
   absl::flat_hash_map<std::string, std::shared_ptr<Peer>> peers ABSL_GUARDED_BY(mu);
+  // Last: its destruction runs callbacks that use the rest.
+  ConnectionWatch watch;
 };
 
 namespace {
 
-// What unary and streamed calls have in common.
+// What unary and streamed calls have in common: a connection first, then the RPC, then one end.
+template <typename State>
 class CallBase : public AgentCall {
  public:
-  void Cancel() override { context_.TryCancel(); }
+  CallBase(State& state, AgentRequest request, absl::AnyInvocable<void(AgentResult)> done)
+      : state_(state),
+        request_(std::move(request)),
+        peer_(state_.Get(request_.lease.node_address)),
+        done_(std::move(done)) {}
+
+  // `self` is this.
+  void Begin(const std::shared_ptr<CallBase>& self) {
+    PrepareCall(context_, state_.channels.security(), request_.deadline);
+    if (!state_.calls.Enter(&context_)) {
+      AgentResult result;
+      result.status = Stopping();
+      done_(std::move(result));
+      return;
+    }
+    // A warm call finds the connection there.
+    if (ConnectionWatch::Ready(*peer_->channel)) {
+      OnConnected(absl::OkStatus());
+      return;
+    }
+    state_.watch.Await(peer_->channel, std::min(request_.deadline, absl::Now() + state_.options.connect_limit),
+                       [self](const absl::Status& status) { self->OnConnected(status); });
+  }
+
+  void Cancel() override {
+    bool started;
+    {
+      absl::MutexLock lock(&mu_);
+      started = started_;
+    }
+    if (started) {
+      context_.TryCancel();
+    } else {
+      Finish(NotSent(absl::CancelledError("cancelled before it was sent")));
+    }
+  }
 
  protected:
-  // Gives the call up if it has no connection within `limit`. Only where the channel is not connected: a warm call
-  // sets no timer.
-  void LimitConnecting(const std::shared_ptr<CallBase>& self, grpc::Channel& channel, Timers& timers,
-                       absl::Duration limit) {
-    if (channel.GetState(false) == GRPC_CHANNEL_READY) return;
-    timers.RunAfter(limit, [weak = std::weak_ptr<CallBase>(self), limit] {
-      auto call = weak.lock();
-      if (call == nullptr || call->ended_.load() || ReachedConnection(call->context_)) return;
-      call->connect_limit_ = limit;
-      call->connect_given_up_.store(true);
-      call->context_.TryCancel();
-    });
+  // Starts the RPC. It ends with Finish().
+  virtual void StartRpc() = 0;
+
+  static AgentResult NotSent(absl::Status status) {
+    AgentResult result;
+    result.status = std::move(status);
+    result.delivery = Delivery::kNotSent;
+    return result;
   }
 
   AgentResult Failure(const grpc::Status& grpc_status) {
     AgentResult result;
     result.status = FromGrpcStatus(grpc_status);
     result.delivery = DeliveryOf(context_, grpc_status, result.status);
-    if (result.delivery == Delivery::kNotSent && connect_given_up_.load() && absl::IsCancelled(result.status)) {
-      result.status = absl::UnavailableError(
-          absl::StrCat("no connection within ", absl::FormatDuration(connect_limit_)));
-    }
     return result;
   }
 
+  void Finish(AgentResult result) {
+    absl::AnyInvocable<void(AgentResult)> done;
+    {
+      absl::MutexLock lock(&mu_);
+      if (std::exchange(finished_, true)) return;
+      done = std::move(done_);
+    }
+    done(std::move(result));
+    // After the callback: who waits in CallsUnderWay::Stop() may then destroy what it used.
+    state_.calls.Leave(&context_);
+  }
+
+  // Outlives the calls.
+  State& state_;
+  const AgentRequest request_;
+  const std::shared_ptr<Peer> peer_;
   grpc::ClientContext context_;
-  std::atomic<bool> ended_{false};
 
  private:
-  absl::Duration connect_limit_;
-  std::atomic<bool> connect_given_up_{false};
+  void OnConnected(const absl::Status& status) {
+    {
+      absl::MutexLock lock(&mu_);
+      if (finished_) return;
+      started_ = status.ok();
+    }
+    if (status.ok()) {
+      StartRpc();
+    } else if (absl::Now() >= request_.deadline) {
+      Finish(NotSent(absl::DeadlineExceededError("no connection before the call's deadline")));
+    } else if (absl::IsDeadlineExceeded(status)) {
+      Finish(NotSent(absl::UnavailableError(
+          absl::StrCat("no connection within ", absl::FormatDuration(state_.options.connect_limit)))));
+    } else {
+      Finish(NotSent(status));
+    }
+  }
+
+  absl::Mutex mu_;
+  bool started_ ABSL_GUARDED_BY(mu_) = false;
+  bool finished_ ABSL_GUARDED_BY(mu_) = false;
+  absl::AnyInvocable<void(AgentResult)> done_;
 };
 
-AgentResult NotStarted() {
-  AgentResult result;
-  result.status = Stopping();
-  result.delivery = Delivery::kAnswered;
-  return result;
-}
-
-}  // namespace
-
-class GrpcAgentClient::Unary final : public CallBase, public std::enable_shared_from_this<Unary> {
+template <typename State>
+class UnaryCall final : public CallBase<State>, public std::enable_shared_from_this<UnaryCall<State>> {
  public:
-  Unary(std::shared_ptr<State> state, absl::AnyInvocable<void(AgentResult)> done)
-      : state_(std::move(state)), done_(std::move(done)) {}
-
-  void Begin(const AgentRequest& request) {
-    const auto peer = state_->Get(request.lease.node_address);
-    FillRequest(request, /*with_body=*/true, request_);
-    PrepareCall(context_, state_->channels.security(), request.deadline);
-    if (!state_->calls.Enter(&context_)) {
-      done_(NotStarted());
-      return;
-    }
-    peer->stub->async()->Invoke(&context_, &request_, &response_,
-                                [self = shared_from_this()](grpc::Status status) { self->OnDone(status); });
-    LimitConnecting(shared_from_this(), *peer->channel, state_->timers, state_->options.connect_limit);
-  }
+  using CallBase<State>::CallBase;
 
  private:
-  void OnDone(const grpc::Status& status) {
-    ended_ = true;
-    AgentResult result;
-    if (status.ok()) {
-      result.answer = TakeAnswer(response_);
-    } else {
-      result = Failure(status);
-    }
-    // A Stop() that waits must not return before the callback has.
-    auto done = std::move(done_);
-    done(std::move(result));
-    state_->calls.Leave(&context_);
+  void StartRpc() override {
+    FillRequest(this->request_, /*with_body=*/true, proto_request_);
+    this->peer_->stub->async()->Invoke(&this->context_, &proto_request_, &response_,
+                                       [self = this->shared_from_this()](grpc::Status status) { self->OnDone(status); });
   }
 
-  const std::shared_ptr<State> state_;
-  absl::AnyInvocable<void(AgentResult)> done_;
-  pb::InvokeRequest request_;
+  void OnDone(const grpc::Status& status) {
+    if (!status.ok()) {
+      this->Finish(this->Failure(status));
+      return;
+    }
+    AgentResult result;
+    result.answer = TakeAnswer(response_);
+    this->Finish(std::move(result));
+  }
+
+  pb::InvokeRequest proto_request_;
   pb::InvokeResponse response_;
 };
 
-// Holds itself from StartCall() to OnDone().
-class GrpcAgentClient::Stream final : public CallBase,
-                                      public grpc::ClientBidiReactor<pb::InvokeStreamRequest, pb::InvokeStreamResponse>,
-                                      public std::enable_shared_from_this<Stream> {
+// Holds itself from the RPC's start to OnDone().
+template <typename State>
+class StreamCall final : public CallBase<State>,
+                         public grpc::ClientBidiReactor<pb::InvokeStreamRequest, pb::InvokeStreamResponse>,
+                         public std::enable_shared_from_this<StreamCall<State>> {
  public:
-  Stream(std::shared_ptr<State> state, AgentRequest request, absl::AnyInvocable<void(AgentResult)> done)
-      : state_(std::move(state)), agent_request_(std::move(request)), done_(std::move(done)) {}
-
-  void Begin() {
-    const auto peer = state_->Get(agent_request_.lease.node_address);
-    PrepareCall(context_, state_->channels.security(), agent_request_.deadline);
-    if (!state_->calls.Enter(&context_)) {
-      done_(NotStarted());
-      return;
-    }
-    self_ = shared_from_this();
-    FillRequest(agent_request_, /*with_body=*/false, *request_.mutable_start());
-    peer->stub->async()->InvokeStream(&context_, this);
-    StartRead(&response_);
-    Write();
-    StartCall();
-    LimitConnecting(self_, *peer->channel, state_->timers, state_->options.connect_limit);
-  }
+  using CallBase<State>::CallBase;
 
   void OnWriteDone(bool ok) override {
     // The agent may answer, or fail, before it has read all.
-    if (!ok) return;
-    Write();
+    if (ok) Write();
   }
 
   void OnReadDone(bool ok) override {
@@ -248,85 +268,92 @@ class GrpcAgentClient::Stream final : public CallBase,
     } else {
       malformed_ = true;
     }
-    if (malformed_ || answer_->body.size() > state_->options.max_answer_bytes) {
-      context_.TryCancel();
+    if (malformed_ || TooLarge()) {
+      this->context_.TryCancel();
       return;
     }
     StartRead(&response_);
   }
 
   void OnDone(const grpc::Status& status) override {
-    ended_ = true;
+    const auto self = std::move(self_);
     AgentResult result;
     if (malformed_) {
       result.status = absl::InternalError("the agent's stream is out of order");
       result.delivery = Delivery::kMaybeSent;
-    } else if (answer_.has_value() && answer_->body.size() > state_->options.max_answer_bytes) {
-      result.status = AnswerTooLarge(agent_request_.call->function.text(), state_->options.max_answer_bytes,
+    } else if (TooLarge()) {
+      result.status = AnswerTooLarge(this->request_.call->function.text(), this->state_.options.max_answer_bytes,
                                      "the operator sets the limit with --max-body-bytes");
     } else if (!status.ok()) {
-      result = Failure(status);
-      // An answer that began is proof that the call arrived, whatever ended it.
-      if (answer_.has_value() && result.delivery == Delivery::kNotSent) result.delivery = Delivery::kMaybeSent;
+      result = this->Failure(status);
     } else if (!answer_.has_value()) {
       result.status = absl::InternalError("the agent ended the stream without an answer");
       result.delivery = Delivery::kMaybeSent;
     } else {
       result.answer = std::move(*answer_);
     }
-    auto self = std::move(self_);
-    auto done = std::move(done_);
-    done(std::move(result));
-    state_->calls.Leave(&context_);
+    this->Finish(std::move(result));
   }
 
  private:
+  void StartRpc() override {
+    self_ = this->shared_from_this();
+    FillRequest(this->request_, /*with_body=*/false, *part_.mutable_start());
+    this->peer_->stub->async()->InvokeStream(&this->context_, this);
+    StartRead(&response_);
+    Write();
+    StartCall();
+  }
+
   // The next part, if there is one.
   void Write() {
     if (finished_writing_) return;
-    const std::string& body = agent_request_.call->body;
-    if (started_) {
-      const std::size_t size = std::min(state_->options.chunk_bytes, body.size() - written_);
-      request_.set_chunk(body.data() + written_, size);
+    const std::string& body = this->request_.call->body;
+    if (started_writing_) {
+      const std::size_t size = std::min(this->state_.options.chunk_bytes, body.size() - written_);
+      part_.set_chunk(body.data() + written_, size);
       written_ += size;
     }
-    started_ = true;
+    started_writing_ = true;
     if (written_ == body.size()) {
       finished_writing_ = true;
-      StartWriteLast(&request_, grpc::WriteOptions());
+      StartWriteLast(&part_, grpc::WriteOptions());
     } else {
-      StartWrite(&request_);
+      StartWrite(&part_);
     }
   }
 
-  const std::shared_ptr<State> state_;
-  const AgentRequest agent_request_;
-  absl::AnyInvocable<void(AgentResult)> done_;
-  pb::InvokeStreamRequest request_;
+  bool TooLarge() const {
+    return answer_.has_value() && answer_->body.size() > this->state_.options.max_answer_bytes;
+  }
+
+  pb::InvokeStreamRequest part_;
   pb::InvokeStreamResponse response_;
-  bool started_ = false;
+  bool started_writing_ = false;
   bool finished_writing_ = false;
   std::size_t written_ = 0;
   bool malformed_ = false;
   std::optional<AgentAnswer> answer_;
-  std::shared_ptr<Stream> self_;
+  std::shared_ptr<StreamCall> self_;
 };
 
-GrpcAgentClient::GrpcAgentClient(const Options& options, ChannelPool& channels, Timers& timers)
-    : state_(std::make_shared<State>(options, channels, timers)) {}
+}  // namespace
+
+GrpcAgentClient::GrpcAgentClient(const Options& options, ChannelPool& channels)
+    : state_(std::make_unique<State>(options, channels)) {}
 
 GrpcAgentClient::~GrpcAgentClient() {
   state_->calls.Stop([](grpc::ClientContext* context) { context->TryCancel(); });
 }
 
 std::shared_ptr<AgentCall> GrpcAgentClient::Invoke(AgentRequest request, absl::AnyInvocable<void(AgentResult)> done) {
+  std::shared_ptr<CallBase<State>> call;
   if (request.stream) {
-    auto call = std::make_shared<Stream>(state_, std::move(request), std::move(done));
-    call->Begin();
-    return call;
+    call = std::make_shared<StreamCall<State>>(*state_, std::move(request), std::move(done));
+  } else {
+    call = std::make_shared<UnaryCall<State>>(*state_, std::move(request), std::move(done));
   }
-  auto call = std::make_shared<Unary>(state_, std::move(done));
-  call->Begin(request);
+  call->Begin(call);
   return call;
 }
 

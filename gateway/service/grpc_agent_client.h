@@ -5,7 +5,6 @@
 #include <string>
 
 #include "absl/time/time.h"
-#include "common/executor/executor.h"
 #include "common/rpc/client.h"
 #include "gateway/invoke/agent_client.h"
 
@@ -13,15 +12,13 @@ namespace thaw::gateway {
 
 // The agents over gRPC.
 //
-// How it is certain that nothing was sent (gRPC 1.51): a call's peer is its channel's target until a batch of it is
-// given to a transport, and an address (`ipv4:…`) from then on. A call that ended while it had none never had a
-// connection. Besides, "failed to connect to all addresses" is the client channel's own word: it comes when a call,
-// or its transparent retry, found no connection; gRPC retries by itself only streams that were not put on the wire,
-// or that the server's GOAWAY or REFUSED_STREAM says it never looked at. Everything else that ends without an
-// agent's own status (one with a reason) may have been delivered.
-//
-// A node that does not answer connection attempts is given up after Options::connect_limit, so that the call has time
-// left for another one.
+// How it is certain that nothing was sent (gRPC 1.51): an RPC is started only on a channel that is connected; a node
+// that refuses connections, or does not answer within Options::connect_limit, never had one started. Once started,
+// there is one certain sign: "failed to connect to all addresses" is the client channel's own word, and comes when a
+// call, or gRPC's transparent retry of it, found no connection any more; gRPC retries by itself only streams that were
+// not put on the wire, or that the server's GOAWAY or REFUSED_STREAM says it never looked at. All else that ends
+// without an agent's own status (one with a reason) may have been delivered. ClientContext::peer() is no sign: it
+// names no connection for calls that a server has and whose deadline ran out.
 //
 // Threads: any.
 class GrpcAgentClient final : public AgentClient {
@@ -33,8 +30,8 @@ class GrpcAgentClient final : public AgentClient {
     std::size_t max_answer_bytes = 64u << 20;
   };
 
-  // `channels` and `timers` must outlive it.
-  GrpcAgentClient(const Options& options, ChannelPool& channels, Timers& timers);
+  // `channels` must outlive it.
+  GrpcAgentClient(const Options& options, ChannelPool& channels);
   // Cancels what is under way and waits for its callbacks.
   ~GrpcAgentClient() override;
 
@@ -42,9 +39,7 @@ class GrpcAgentClient final : public AgentClient {
 
  private:
   struct State;
-  class Unary;
-  class Stream;
-  std::shared_ptr<State> state_;
+  std::unique_ptr<State> state_;
 };
 
 }  // namespace thaw::gateway
