@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/status/status_macros.h"
+#include "grpc/health/v1/health.pb.h"
 
 namespace thaw {
 
@@ -21,6 +22,9 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const Options& optio
   std::call_once(plugins, [] {
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    // gRPC serves the health service without a description that reflection could give; naming a message keeps ours
+    // from being left out by the linker.
+    grpc::health::v1::HealthCheckRequest::descriptor();
   });
   std::unique_ptr<RpcServer> server(new RpcServer());
   grpc::ServerBuilder builder;

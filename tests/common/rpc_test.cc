@@ -8,8 +8,10 @@
 
 #include "common/rpc/client.h"
 #include "common/rpc/security.h"
+#include "common/rpc/server.h"
 #include "common/rpc/status.h"
 #include "common/status/reasons.h"
+#include "google/protobuf/descriptor.h"
 
 namespace thaw {
 namespace {
@@ -45,6 +47,16 @@ TEST(Times, SurviveTheWire) {
   const absl::Time time = absl::FromUnixNanos(1'790'000'000'123'456'789);
   EXPECT_EQ(FromProto(ToProto(time)), time);
   EXPECT_EQ(FromProto(ToProto(absl::Milliseconds(2500))), absl::Milliseconds(2500));
+}
+
+TEST(RpcServer, ReflectionCanDescribeTheHealthService) {
+  const auto security = Security::ForTesting("a token of this test");
+  const auto server = RpcServer::Start({.listen_address = "127.0.0.1:0"}, *security, {});
+  ASSERT_TRUE(server.ok()) << server.status();
+  const auto* pool = google::protobuf::DescriptorPool::generated_pool();
+  const auto* health = pool->FindServiceByName("grpc.health.v1.Health");
+  ASSERT_NE(health, nullptr);
+  EXPECT_NE(health->FindMethodByName("Check"), nullptr);
 }
 
 class SecurityTest : public ::testing::Test {
