@@ -57,7 +57,9 @@ void Scheduler::Stop() {
 void Scheduler::ScheduleTick() {
   clockwork_->timer = timers_.RunAfter(tick_interval_, [clockwork = clockwork_] {
     absl::MutexLock lock(&clockwork->mu);
-    if (clockwork->scheduler != nullptr) clockwork->scheduler->Tick();
+    if (clockwork->scheduler == nullptr) return;
+    clockwork->scheduler->clockwork_->mu.AssertHeld();  // The same lock by its other name.
+    clockwork->scheduler->Tick();
   });
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "common/rpc/client.h"
 #include "common/status/status_macros.h"
@@ -119,6 +120,10 @@ void LeaseIssuer::OnFunctionsChanged(const std::vector<std::string>& function_id
 std::vector<Candidate> LeaseIssuer::Candidates(const common::v1::VersionSpec& version) const {
   const auto snapshot = deps_.cluster.UsableSnapshot(version);
   const auto leases = deps_.leases.ByNode();
+  absl::flat_hash_map<std::string, std::uint64_t> memory_by_version;
+  for (const auto& live : deps_.catalogue.LiveVersions()) {
+    memory_by_version[live->version_id()] = std::uint64_t{live->memory_mib()} << 20;
+  }
   std::vector<Candidate> candidates;
   deps_.nodes.ForEach([&](const NodeTable::Entry& entry) {
     const common::v1::Node& node = entry.node;
@@ -131,17 +136,23 @@ std::vector<Candidate> LeaseIssuer::Candidates(const common::v1::VersionSpec& ve
     candidate.memory_total_bytes = node.memory_total_bytes();
     candidate.memory_reserved_bytes = node.memory_reserved_bytes();
     candidate.all_busy_instances = node.busy_instances();
-    for (const auto& [version_id, load] : entry.loads) candidate.all_waiting_calls += load.waiting_calls();
+    for (const auto& [version_id, load] : entry.loads) {
+      candidate.all_waiting_calls += load.waiting_calls();
+      const auto memory = memory_by_version.find(version_id);
+      if (version_id == version.version_id() || memory == memory_by_version.end() || load.instances() <= load.busy()) {
+        continue;
+      }
+      candidate.memory_idle_bytes += (load.instances() - load.busy()) * memory->second;
+    }
     if (const auto it = entry.loads.find(version.version_id()); it != entry.loads.end()) {
       candidate.instances = it->second.instances();
       candidate.busy_instances = it->second.busy();
-      candidate.slots = it->second.slots();
     }
     if (const auto it = leases.find(node.id()); it != leases.end()) {
       candidate.leases = it->second.leases;
       for (const auto& [version_id, leased] : it->second.versions) {
         const auto load = entry.loads.find(version_id);
-        const bool there = load != entry.loads.end() && load->second.instances() + load->second.slots() > 0;
+        const bool there = load != entry.loads.end() && load->second.instances() > 0;
         // What this version's own lease was promised is there for this request, too.
         if (!there && version_id != version.version_id()) candidate.memory_promised_bytes += leased.memory_bytes;
       }

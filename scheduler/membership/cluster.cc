@@ -84,7 +84,6 @@ absl::StatusOr<Cluster::Session> Cluster::Connect(const v1::Register& registrati
   std::optional<NodeTable::Transition> transition;
   RETURN_IF_ERROR(deps_.nodes.Register(registration, session.id, transition));
 
-  const std::vector<VersionPtr> live = deps_.catalogue.LiveVersions();
   std::shared_ptr<NodeLink> replaced;
   bool stopped = false;
   {
@@ -96,7 +95,7 @@ absl::StatusOr<Cluster::Session> Cluster::Connect(const v1::Register& registrati
     v1::SchedulerMessage welcome;
     *welcome.mutable_welcome()->mutable_heartbeat_interval() = ToProto(options_.heartbeat_interval);
     *welcome.mutable_welcome()->mutable_lost_after() = ToProto(options_.lost_after);
-    for (const auto& version : live) welcome.mutable_welcome()->add_version_ids(version->version_id());
+    for (const auto& [id, state] : published_) welcome.mutable_welcome()->add_version_ids(id);
     link->Send(std::move(welcome));
     for (const auto& [id, state] : published_) {
       v1::SchedulerMessage message;

@@ -35,12 +35,13 @@ struct Candidate {
   // 0: the node did not say, and counts as large enough.
   std::uint64_t memory_total_bytes = 0;
   std::uint64_t memory_reserved_bytes = 0;
+  // Of that, what idle instances of other versions hold: the node stops those where it needs their room.
+  std::uint64_t memory_idle_bytes = 0;
   // Memory of instances that leases were given for and that the node does not report yet.
   std::uint64_t memory_promised_bytes = 0;
   // Of the version asked for.
   std::uint32_t instances = 0;
   std::uint32_t busy_instances = 0;
-  std::uint32_t slots = 0;
   // Of all versions.
   std::uint32_t all_busy_instances = 0;
   std::uint32_t all_waiting_calls = 0;
@@ -49,7 +50,8 @@ struct Candidate {
   bool holds_snapshot = false;
 };
 
-// Whether the node can start an instance of `request`, or has one (or a slot for one) already.
+// Whether the node has an instance of `request`'s version already, or can start one, if need be in the place of idle ones
+// of other versions. (A slot does not matter: it holds no memory of an instance.)
 bool HasRoom(const PlacementRequest& request, const Candidate& candidate);
 
 }  // namespace thaw::scheduler

@@ -29,11 +29,11 @@ std::string StateOf(const Candidate& candidate) {
 }  // namespace
 
 bool HasRoom(const PlacementRequest& request, const Candidate& candidate) {
-  // An instance takes more calls as they come, and what a slot needs is reserved.
-  if (candidate.instances > 0 || candidate.slots > 0) return true;
+  // An instance takes more calls as they come.
+  if (candidate.instances > 0) return true;
   if (candidate.memory_total_bytes == 0) return true;
   return candidate.memory_reserved_bytes + candidate.memory_promised_bytes + request.memory_bytes() <=
-         candidate.memory_total_bytes;
+         candidate.memory_total_bytes + std::min(candidate.memory_idle_bytes, candidate.memory_reserved_bytes);
 }
 
 Placement Placement::Default(SchedulerMetrics& metrics) {

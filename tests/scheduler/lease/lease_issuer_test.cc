@@ -89,6 +89,24 @@ TEST(LeaseIssuerTest, MemoryThatTheNodeReportsIsNotCountedTwice) {
   EXPECT_TRUE(scheduler.Acquire("app/two").ok());
 }
 
+TEST(LeaseIssuerTest, IdleInstancesOfOtherFunctionsMakeRoomAndBusyOnesDoNot) {
+  TestScheduler scheduler;
+  const auto one = scheduler.MakeFunction("app", "one", 1, 500);
+  scheduler.MakeFunction("app", "two", 2, 500);
+  const auto session = scheduler.Join("a");
+  v1::Heartbeat heartbeat;
+  heartbeat.set_memory_reserved_bytes(1000u << 20);
+  auto& load = *heartbeat.add_versions();
+  load.set_version_id(one.version_id());
+  load.set_instances(2);
+  load.set_busy(2);
+  ASSERT_TRUE(scheduler.Heartbeat(session, heartbeat).ok());
+  EXPECT_EQ(scheduler.Acquire("app/two").status().code(), absl::StatusCode::kResourceExhausted);
+  load.set_busy(1);
+  ASSERT_TRUE(scheduler.Heartbeat(session, heartbeat).ok());
+  EXPECT_TRUE(scheduler.Acquire("app/two").ok());
+}
+
 TEST(LeaseIssuerTest, ABurstBetweenTwoHeartbeatsSpreads) {
   TestScheduler scheduler;
   for (const char* node : {"a", "b", "c"}) scheduler.Join(node);

@@ -82,6 +82,10 @@ TEST_F(ClusterTest, ANodeIsWelcomedThenToldOfEveryVersion) {
   ASSERT_TRUE(sent[0].has_welcome());
   EXPECT_EQ(FromProto(sent[0].welcome().heartbeat_interval()), absl::Seconds(1));
   EXPECT_EQ(FromProto(sent[0].welcome().lost_after()), absl::Seconds(5));
+  // By these the node knows which of its own are of the past.
+  EXPECT_THAT(sent[0].welcome().version_ids(),
+              ::testing::UnorderedElementsAre(sent[1].version_state().spec().version_id(),
+                                              sent[2].version_state().spec().version_id()));
 }
 
 TEST_F(ClusterTest, ANodeMustSayWhoAndWhereItIs) {

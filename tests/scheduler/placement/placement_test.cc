@@ -133,6 +133,17 @@ TEST_F(PlacementTest, ANodeWithoutRoomIsNotChosen) {
   EXPECT_EQ(Choose({full}), "full");
 }
 
+TEST_F(PlacementTest, RoomThatIdleInstancesOfOthersHoldIsRoom) {
+  Candidate full = Node("full");
+  full.memory_reserved_bytes = full.memory_total_bytes;
+  full.memory_idle_bytes = 255u << 20;
+  EXPECT_EQ(Choose({full}), "RESOURCE_EXHAUSTED");
+  full.memory_idle_bytes = 256u << 20;
+  EXPECT_EQ(Choose({full}), "full");
+  // Free room is better than room that must be made.
+  EXPECT_EQ(Choose({full, Node("free")}), "free");
+}
+
 TEST_F(PlacementTest, PromisedMemoryIsNoRoom) {
   Candidate promised = Node("promised");
   promised.memory_promised_bytes = 1000u << 20;
@@ -143,9 +154,6 @@ TEST_F(PlacementTest, AFullNodeThatRunsTheVersionTakesMoreOfItsCalls) {
   Candidate full = Node("full");
   full.memory_reserved_bytes = full.memory_total_bytes;
   full.instances = full.busy_instances = 1;
-  EXPECT_EQ(Choose({full}), "full");
-  full.instances = full.busy_instances = 0;
-  full.slots = 1;
   EXPECT_EQ(Choose({full}), "full");
 }
 

@@ -33,11 +33,6 @@ TEST(PreferWarmTest, HowManyAreIdleDoesNotMatter) {
   three.instances = 3;
   EXPECT_EQ(PreferWarm().Score(kRequest, one), PreferWarm().Score(kRequest, three));
 }
-TEST(PreferWarmTest, ASlotIsNoInstance) {
-  Candidate slot = Node();
-  slot.slots = 1;
-  EXPECT_EQ(PreferWarm().Score(kRequest, slot), PreferWarm().Score(kRequest, Node()));
-}
 
 TEST(SnapshotHereTest, AHolderBeatsANodeThatWouldHaveToFetch) {
   Candidate holder = Node();
