@@ -431,6 +431,7 @@ void Agent::Parts::OnConnected(const std::vector<std::string>& live_versions) {
   for (const VersionState& state : pool_->States()) {
     if (!live.contains(state.spec().version_id())) OnVersionRemoved(state.spec().version_id());
   }
+  pool_->ForgetCheckpointRequests();
 }
 
 void Agent::Parts::OnVersionState(const VersionState& state) {

@@ -17,7 +17,7 @@ struct Options {
   // HTTP/1.1: calls, /healthz, /readyz, /metrics.
   std::string http_listen = "127.0.0.1:8080";
   // host:port of the scheduler.
-  std::string scheduler = "127.0.0.1:7001";
+  std::string scheduler = "127.0.0.1:7100";
   bool allow_node_pinning = false;
   std::uint64_t max_body_bytes = 64u << 20;
   std::uint64_t max_header_bytes = 64u << 10;

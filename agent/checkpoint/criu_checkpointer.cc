@@ -205,8 +205,10 @@ absl::StatusOr<Checkpointer::Published> CriuCheckpointer::Publish(const Checkpoi
   if (!reset.ok()) deps_.slots.Destroy(std::move(canary_slot));
   if (!canary.ok()) {
     if (canary_slot != nullptr) deps_.slots.Destroy(std::move(canary_slot));
-    return absl::Status(canary.code(), absl::StrCat("the canary restore of function ", spec.function_name(),
-                                                    "'s checkpoint failed, so it is not published: ", canary.message()));
+    return WithReason(absl::Status(canary.code(), absl::StrCat("the canary restore of function ", spec.function_name(),
+                                                               "'s checkpoint failed, so it is not published: ",
+                                                               canary.message())),
+                      reason::kCanaryFailed);
   }
 
   absl::StatusOr<v1::Manifest> manifest = deps_.store.Publish(frozen.dump_dir, std::move(draft));

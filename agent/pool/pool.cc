@@ -45,6 +45,10 @@ std::vector<std::shared_ptr<VersionPool>> Pool::All() const {
   return all;
 }
 
+void Pool::ForgetCheckpointRequests() {
+  for (const auto& pool : All()) pool->ForgetCheckpointRequest();
+}
+
 bool Pool::MakeRoom(const std::string& for_version_id) {
   std::shared_ptr<VersionPool> oldest;
   absl::Time since = absl::InfiniteFuture();

@@ -25,6 +25,9 @@ class Pool {
   // The version is called no more; `drained` is called when nothing of it is left.
   void Remove(const std::string& version_id, absl::AnyInvocable<void()> drained) ABSL_LOCKS_EXCLUDED(mu_);
 
+  // VersionPool::ForgetCheckpointRequest() of each.
+  void ForgetCheckpointRequests() ABSL_LOCKS_EXCLUDED(mu_);
+
   // Stops idle instances of other versions, the longest idle first. False when there is none.
   bool MakeRoom(const std::string& for_version_id) ABSL_LOCKS_EXCLUDED(mu_);
 

@@ -32,6 +32,12 @@ bool IsAnswer(const absl::StatusOr<FunctionReply>& reply) {
   return reply.ok() && (reply->status == 200 || reply->status == 502 || reply->status == 504);
 }
 
+absl::Status Replaced(const VersionState& state) {
+  return WithReason(absl::UnavailableError(absl::StrCat("version ", state.spec().version_id(), " of function ",
+                                                        state.spec().function_name(), " has been replaced; ask again")),
+                    reason::kVersionReplaced);
+}
+
 AgentMetrics::InvocationOutcome OutcomeOf(const absl::StatusOr<FunctionReply>& reply) {
   using Outcome = AgentMetrics::InvocationOutcome;
   if (!reply.ok()) return absl::IsDeadlineExceeded(reply.status()) ? Outcome::kTimedOut : Outcome::kBroken;
@@ -66,8 +72,7 @@ void VersionPool::Invoke(Call call) {
   absl::MutexLock lock(&mu_);
   if (retired_ || waiting_.size() >= options_.max_waiting_calls) {
     absl::Status refusal =
-        retired_ ? absl::UnavailableError(absl::StrCat("version ", state_.spec().version_id(), " of function ",
-                                                       state_.spec().function_name(), " has been replaced; ask again"))
+        retired_ ? Replaced(state_)
                  : WithRetryAfter(WithReason(absl::ResourceExhaustedError(absl::StrCat(
                                                  waiting_.size(), " calls already wait for function ",
                                                  state_.spec().function_name(), " on this node; try again later")),
@@ -163,7 +168,7 @@ void VersionPool::OnReply(const InstancePtr& instance, std::shared_ptr<Call> cal
       if (auto self = weak.lock()) self->OnWaiterExpired(id);
     });
     if (retired_) {
-      FailWaiters(absl::UnavailableError("the version has been replaced; ask again"), actions);
+      FailWaiters(Replaced(state_), actions);
     } else {
       Dispatch(actions);
       ConsiderStart(actions);
@@ -230,8 +235,9 @@ void VersionPool::OnWaiterExpired(std::uint64_t waiter_id) {
   if (it == waiting_.end()) return;
   deps_.metrics.CountInvocation(StartKind::kWarm, AgentMetrics::InvocationOutcome::kTimedOut);
   actions.Add([done = std::move(it->call.done), name = state_.spec().function_name()]() mutable {
-    done(absl::DeadlineExceededError(
-        absl::StrCat("no instance of function ", name, " was free before the call's deadline; nothing was sent")));
+    done(WithReason(absl::DeadlineExceededError(absl::StrCat(
+                        "no instance of function ", name, " was free before the call's deadline; nothing was sent")),
+                    reason::kNoInstanceInTime));
   });
   waiting_.erase(it);
 }
@@ -618,6 +624,15 @@ void VersionPool::OnCheckpointGrant(const std::string& instance_id, bool granted
   if (instance->state() == InstanceState::kIdle) BeginCheckpoint(instance, actions);
 }
 
+void VersionPool::ForgetCheckpointRequest() {
+  absl::MutexLock lock(&mu_);
+  const auto it = instances_.find(checkpoint_instance_);
+  if (it == instances_.end()) return;
+  // What was granted goes on: its result is told to the new stream.
+  if (it->second->checkpoint_granted || it->second->state() == InstanceState::kCheckpointing) return;
+  checkpoint_instance_.clear();
+}
+
 void VersionPool::BeginCheckpoint(const InstancePtr& instance, Actions& actions) {
   if (instance->idle_timer != 0) deps_.timers.Cancel(std::exchange(instance->idle_timer, 0));
   idle_.erase(std::remove(idle_.begin(), idle_.end(), instance), idle_.end());
@@ -688,8 +703,9 @@ void VersionPool::RunCheckpoint(const InstancePtr& instance, CheckpointRequest r
     deps_.log->info("event=checkpoint_published version={} instance={} snapshot={} raw_bytes={} stored_bytes={}", version,
                     request.instance_id, result->id(), result->raw_bytes(), result->stored_bytes());
   } else {
-    deps_.metrics.CountCheckpoint(frozen.status.ok() ? AgentMetrics::CheckpointOutcome::kCanaryFailed
-                                  : ReasonOf(frozen.status) == reason::kCheckpointRefused
+    deps_.metrics.CountCheckpoint(ReasonOf(result.status()) == reason::kCanaryFailed
+                                      ? AgentMetrics::CheckpointOutcome::kCanaryFailed
+                                  : ReasonOf(result.status()) == reason::kCheckpointRefused
                                       ? AgentMetrics::CheckpointOutcome::kRefused
                                       : AgentMetrics::CheckpointOutcome::kFailed);
     deps_.log->warn("event=checkpoint_failed version={} instance={} error=\"{}\"", version, request.instance_id,
@@ -739,9 +755,7 @@ void VersionPool::Retire(absl::AnyInvocable<void()> drained) {
   if (retired_) return;
   retired_ = true;
   drained_ = std::move(drained);
-  FailWaiters(absl::UnavailableError(absl::StrCat("version ", state_.spec().version_id(), " of function ",
-                                                  state_.spec().function_name(), " has been replaced; ask again")),
-              actions);
+  FailWaiters(Replaced(state_), actions);
   const std::vector<InstancePtr> idle = idle_;
   for (const InstancePtr& instance : idle) Stop(instance, actions);
   for (std::unique_ptr<Slot>& slot : empty_slots_) Destroy(std::move(slot), actions);

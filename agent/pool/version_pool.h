@@ -116,6 +116,9 @@ class VersionPool : public std::enable_shared_from_this<VersionPool> {
   // `retry_after` is zero when the answer is final.
   void OnCheckpointGrant(const std::string& instance_id, bool granted, absl::Duration retry_after) ABSL_LOCKS_EXCLUDED(mu_);
 
+  // The scheduler that was asked may never have heard it (its stream was opened anew): the next answered call asks again.
+  void ForgetCheckpointRequest() ABSL_LOCKS_EXCLUDED(mu_);
+
   // Something found after a restart of the agent. An instance is idle and gets its connection here.
   void AdoptInstance(std::string instance_id, std::unique_ptr<Slot> slot, std::unique_ptr<FunctionConnection> connection,
                      std::uint64_t answered) ABSL_LOCKS_EXCLUDED(mu_);

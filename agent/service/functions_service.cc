@@ -68,6 +68,13 @@ FunctionRequest MakeFunctionRequest(const v1::InvokeRequest& request, absl::Time
   return made;
 }
 
+// An error of the agent's own always names its reason: a status without one is how the gateway tells that the transport
+// broke, and then it can't know whether a function was reached.
+grpc::Status ToAnswer(const absl::Status& status) {
+  if (status.ok() || !ReasonOf(status).empty()) return ToGrpcStatus(status);
+  return ToGrpcStatus(WithReason(status, reason::kInternal));
+}
+
 // Both kinds of call, once the request is whole.
 void Run(const FunctionsService::FindVersion& find, std::shared_ptr<v1::InvokeRequest> request, absl::Time deadline,
          std::function<bool()> cancelled, absl::AnyInvocable<void(absl::StatusOr<CallResult>)> done) {
@@ -97,7 +104,7 @@ class InvokeReactor final : public grpc::ServerUnaryReactor {
     Run(find, std::make_shared<v1::InvokeRequest>(request), deadline, [flag = cancelled_] { return flag->load(); },
         [this, &response](absl::StatusOr<CallResult> result) {
           if (result.ok()) FillResponse(*std::move(result), response);
-          Finish(ToGrpcStatus(result.status()));
+          Finish(ToAnswer(result.status()));
         });
   }
   void OnCancel() override { cancelled_->store(true); }
@@ -123,7 +130,7 @@ class InvokeStreamReactor final : public grpc::ServerBidiReactor<v1::InvokeStrea
   void OnReadDone(bool ok) override {
     if (!ok) {
       if (request_ == nullptr) {
-        Finish(ToGrpcStatus(absl::InvalidArgumentError("the stream ended before its start message; nothing was called")));
+        Finish(ToAnswer(absl::InvalidArgumentError("the stream ended before its start message; nothing was called")));
         return;
       }
       Run(find_, std::move(request_), deadline_, [flag = cancelled_] { return flag->load(); },
@@ -132,7 +139,7 @@ class InvokeStreamReactor final : public grpc::ServerBidiReactor<v1::InvokeStrea
     }
     const bool is_start = inbound_.has_start();
     if (is_start == (request_ != nullptr)) {
-      Finish(ToGrpcStatus(absl::InvalidArgumentError("the first message must be `start`, all others `chunk`")));
+      Finish(ToAnswer(absl::InvalidArgumentError("the first message must be `start`, all others `chunk`")));
       return;
     }
     if (is_start) {
@@ -163,7 +170,7 @@ class InvokeStreamReactor final : public grpc::ServerBidiReactor<v1::InvokeStrea
  private:
   void Answer(absl::StatusOr<CallResult> result) {
     if (!result.ok()) {
-      Finish(ToGrpcStatus(result.status()));
+      Finish(ToAnswer(result.status()));
       return;
     }
     FillResponse(*std::move(result), *outbound_.mutable_start());

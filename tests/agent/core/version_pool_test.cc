@@ -415,6 +415,23 @@ TEST_F(VersionPoolTest, DeniedCheckpointIsAskedForAgainAfterThePause) {
   EXPECT_EQ(wanted_.size(), 2u);
 }
 
+TEST_F(VersionPoolTest, CheckpointRequestThatASchedulerNeverHeardIsMadeAgain) {
+  Invoke();
+  starts_.RunAll();
+  FakeFunction& function = *starter_.functions[0];
+  function.AnswerOk();
+  for (int i = 0; i < 4; ++i) Warm(function);
+  ASSERT_EQ(wanted_.size(), 1u);
+  pool_->ForgetCheckpointRequest();
+  Warm(function);
+  EXPECT_EQ(wanted_.size(), 2u);
+  // One that was granted is under way and not asked for again.
+  pool_->OnCheckpointGrant(wanted_[1], true, absl::ZeroDuration());
+  pool_->ForgetCheckpointRequest();
+  checkpoints_.RunAll();
+  EXPECT_EQ(finished_.size(), 1u);
+}
+
 TEST_F(VersionPoolTest, RestoredInstanceGoesOnCountingWhereItWasFrozen) {
   VersionState state = MakeState();
   state.mutable_snapshot()->set_id("snap1");
@@ -468,6 +485,7 @@ TEST_F(VersionPoolTest, RetirementLetsCallsEndAndLeavesNothing) {
   pool_->Retire([&drained] { drained = true; });
   ASSERT_TRUE(waiting->has_value());
   EXPECT_TRUE(absl::IsUnavailable((*waiting)->status()));
+  EXPECT_EQ(ReasonOf((*waiting)->status()), reason::kVersionReplaced) << "a reason tells the gateway that it may retry";
   EXPECT_FALSE(drained);
   starter_.functions[0]->AnswerOk();
   EXPECT_TRUE(running->has_value() && (*running)->ok());
