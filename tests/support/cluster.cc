@@ -29,7 +29,7 @@ namespace gw = thaw::gateway::v1;
 namespace fs = std::filesystem;
 
 constexpr char kRuntimeImage[] = "thaw/java-runtime:latest";
-constexpr absl::Duration kStartLimit = absl::Seconds(60);
+constexpr absl::Duration kStartLimit = absl::Minutes(2);
 constexpr absl::Duration kAdminLimit = absl::Seconds(20);
 
 void SetDeadline(grpc::ClientContext& context, absl::Duration limit) {
@@ -134,9 +134,8 @@ absl::Status Cluster::StartGateway() {
   return absl::OkStatus();
 }
 
-absl::Status Cluster::StartNode(const std::string& node) {
-  Agent& agent = agents_[node];
-  const std::string port_file = dir_ + "/" + node + ".ports";
+std::vector<std::string> Cluster::AgentCommand(const std::string& node) {
+  const Agent& agent = agents_[node];
   std::vector<std::string> argv;
   if (const auto it = options_.node_prefix.find(node); it != options_.node_prefix.end()) argv = it->second;
   const std::vector<std::string> words = {
@@ -148,14 +147,20 @@ absl::Status Cluster::StartNode(const std::string& node) {
       "--data-dir=" + data_dir(node),
       std::string("--init-binary=") + THAW_INIT_BINARY,
       "--cluster-token-file=" + token_file(),
-      "--port-file=" + port_file};
+      "--port-file=" + dir_ + "/" + node + ".ports"};
   argv.insert(argv.end(), words.begin(), words.end());
   argv.insert(argv.end(), options_.agent_flags.begin(), options_.agent_flags.end());
   if (const auto it = options_.node_flags.find(node); it != options_.node_flags.end()) {
     argv.insert(argv.end(), it->second.begin(), it->second.end());
   }
+  return argv;
+}
+
+absl::Status Cluster::StartNode(const std::string& node) {
+  Agent& agent = agents_[node];
+  const std::string port_file = dir_ + "/" + node + ".ports";
   fs::remove(port_file);
-  ASSIGN_OR_RETURN(agent.process, Process::Start(argv, dir_ + "/" + node + ".log"));
+  ASSIGN_OR_RETURN(agent.process, Process::Start(AgentCommand(node), dir_ + "/" + node + ".log"));
   ASSIGN_OR_RETURN(auto ports, AwaitPortFile(port_file, *agent.process, kStartLimit));
   agent.grpc_port = ports["grpc"];
   agent.metrics_port = ports["metrics"];

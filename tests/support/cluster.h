@@ -48,6 +48,8 @@ class Cluster {
     std::map<std::string, std::vector<std::string>> node_flags;
     // Run in front of a node's agent, e.g. {"ip", "netns", "exec", "x"}.
     std::map<std::string, std::vector<std::string>> node_prefix;
+    // Instead of a directory below dir().
+    std::map<std::string, std::string> data_dirs;
   };
 
   static absl::StatusOr<std::unique_ptr<Cluster>> Start(const Options& options);
@@ -78,6 +80,8 @@ class Cluster {
   // SIGKILL; with its containers, as when a machine dies.
   void KillNode(const std::string& node, bool with_containers);
   absl::Status StartNode(const std::string& node);
+  // What StartNode runs, for those who start it by other means; with the ports of its first start.
+  std::vector<std::string> AgentCommand(const std::string& node);
   // SIGTERM and waits for the end.
   absl::Status StopNode(const std::string& node);
   void KillScheduler();
@@ -86,7 +90,10 @@ class Cluster {
 
   // --- looking ---
   std::string dir() const { return dir_; }
-  std::string data_dir(const std::string& node) const { return dir_ + "/" + node; }
+  std::string data_dir(const std::string& node) const {
+    const auto it = options_.data_dirs.find(node);
+    return it != options_.data_dirs.end() ? it->second : dir_ + "/" + node;
+  }
   // Sum of a metric's series whose text contains all of `labels`; NaN-free, 0 when there is none.
   double AgentMetric(const std::string& node, const std::string& name, const std::vector<std::string>& labels = {});
   std::string AgentMetrics(const std::string& node);

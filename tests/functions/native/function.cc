@@ -1,6 +1,8 @@
 // A function that misbehaves on demand, for the fault tests: static, so that it runs in any image, and small, so that it
 // is dumped and restored in a moment. README.md lists the orders. No FDK: it speaks Fn's http-stream contract itself.
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -84,6 +86,20 @@ void Eat(long megabytes) {
   }
 }
 
+// A TCP connection to itself, kept open: CRIU can't dump it.
+void OpenTcp() {
+  const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  bind(listener, reinterpret_cast<sockaddr*>(&address), size);
+  listen(listener, 1);
+  getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size);
+  const int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (connect(client, reinterpret_cast<sockaddr*>(&address), size) != 0) abort();
+}
+
 // What the order gives; `status` and `raw` may be changed. With `raw` the text goes out as it is.
 std::string Obey(const std::string& order, int& status, bool& raw) {
   const std::size_t blank = order.find(' ');
@@ -115,6 +131,10 @@ std::string Obey(const std::string& order, int& status, bool& raw) {
   if (word == "garbage") {
     raw = true;
     return "\x01\x02 this is no HTTP \xff\r\n\r\n";
+  }
+  if (word == "tcp") {
+    OpenTcp();
+    return "connected";
   }
   if (word == "env") {
     const char* value = getenv(argument.c_str());
@@ -222,5 +242,6 @@ int main(int argc, char** argv) {
   if (mode == "never-listens") {
     while (true) pause();
   }
+  if (mode == "listens-late") sleep(6);
   Serve();
 }

@@ -1,0 +1,214 @@
+// What goes wrong with a snapshot, or while one is fetched or restored: it is found before the restore, the call gets a
+// sound copy or a cold start inside its deadline, with the reason, and nothing half is left.
+#include <signal.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "tests/system/suite.h"
+
+namespace thaw::testing {
+namespace {
+
+namespace fs = std::filesystem;
+namespace gw = thaw::gateway::v1;
+using thaw::common::v1::NODE_STATE_READY;
+
+class RestoreFaultTest : public ClusterTest {
+ protected:
+  Cluster::Options ClusterOptions() override {
+    Cluster::Options options;
+    options.agent_flags = {"--restore-limit=3s"};
+    // A stopped process must not be lost at once: what is tested here is the transfer, not the membership.
+    options.scheduler_flags = {};
+    return options;
+  }
+  // A function with its snapshot on `a`; its id.
+  std::string FrozenOnA(bool faulty_criu = false) {
+    TestFunction function;
+    function.image = NativeImage("serve", faulty_criu);
+    function.memory_mib = 64;
+    const std::string id = Create(function);
+    snapshot_ = Freeze(id, "a");
+    token_ = TokenOf(cluster().Invoke(id, "", "a"));
+    return id;
+  }
+  static std::string TokenOf(const Answer& answer) { return answer.body.substr(0, answer.body.find(' ')); }
+  double Starts(const std::string& node, const std::string& result) {
+    return cluster().AgentMetric(node, "thaw_agent_starts_total", {"result=\"" + result + "\""});
+  }
+  double Quarantined(const std::string& node) {
+    return cluster().AgentMetric(node, "thaw_agent_snapshots_quarantined_total");
+  }
+  std::vector<std::string> Holders(const std::string& id) {
+    const auto snapshots = cluster().Snapshots(id);
+    if (snapshots.empty()) return {};
+    return {snapshots[0].holders().begin(), snapshots[0].holders().end()};
+  }
+  bool Holds(const std::string& id, const std::string& node) {
+    const auto holders = Holders(id);
+    return std::find(holders.begin(), holders.end(), cluster().NodeId(node)) != holders.end();
+  }
+  // The largest file of the laid-out copy.
+  std::string LaidOutFile(const std::string& node, const std::string& id) {
+    return Largest(Cracdata(node, id) + "/" + snapshot_);
+  }
+  static std::string Largest(const std::string& dir) {
+    std::string largest;
+    std::uintmax_t size = 0;
+    std::error_code error;
+    for (const auto& entry : fs::recursive_directory_iterator(dir, error)) {
+      if (!entry.is_regular_file() || entry.file_size() <= size) continue;
+      size = entry.file_size();
+      largest = entry.path().string();
+    }
+    return largest;
+  }
+  void RestartNode(const std::string& node) {
+    ASSERT_TRUE(cluster().StartNode(node).ok());
+    ASSERT_TRUE(cluster().AwaitNode(node, NODE_STATE_READY));
+  }
+
+  std::string snapshot_, token_;
+};
+
+TEST_F(RestoreFaultTest, CriuThatFailsToRestore_FallsBackToColdWithTheReason) {
+  const std::string id = FrozenOnA(/*faulty_criu=*/true);
+  EndInstance(id, "a");
+  SetCriuFault("a", id, "restore fail");
+  const double fell_back = Starts("a", "fell_back");
+  const Answer answer = cluster().Invoke(id, "", "a");
+  EXPECT_TRUE(StartedAs(answer, gw::START_KIND_COLD));
+  EXPECT_TRUE(absl::StrContains(answer.start.fallback_reason(), "restore fails on demand")) << answer.start.fallback_reason();
+  EXPECT_NE(TokenOf(answer), token_);
+  EXPECT_GE(CriuFaultsFired("a", id), 1);
+  EXPECT_EQ(Starts("a", "fell_back"), fell_back + 1);
+  SetCriuFault("a", id, "");
+  EndInstance(id, "a");
+  const Answer mended = cluster().Invoke(id, "", "a");
+  EXPECT_TRUE(StartedAs(mended, gw::START_KIND_RESTORED));
+  EXPECT_EQ(TokenOf(mended), token_);
+}
+
+TEST_F(RestoreFaultTest, CriuThatHangsInARestore_IsKilledAtItsLimit_AndTheCallIsColdInsideItsDeadline) {
+  const std::string id = FrozenOnA(/*faulty_criu=*/true);
+  EndInstance(id, "a");
+  SetCriuFault("a", id, "restore hang");
+  const Answer answer = cluster().Invoke(id, "", "a", absl::Seconds(20));
+  EXPECT_TRUE(StartedAs(answer, gw::START_KIND_COLD));
+  EXPECT_FALSE(answer.start.fallback_reason().empty());
+  EXPECT_GE(CriuFaultsFired("a", id), 1);
+  SetCriuFault("a", id, "");
+  ExpectNoOrphans("a");
+}
+
+TEST_F(RestoreFaultTest, FlippedByteInTheLaidOutCopy_IsFoundBeforeTheRestore_AndLaidOutAgain) {
+  const std::string id = FrozenOnA();
+  EndInstance(id, "a");
+  const std::string file = LaidOutFile("a", id);
+  ASSERT_FALSE(file.empty());
+  FlipByte(file);
+  const Answer answer = cluster().Invoke(id, "", "a");
+  EXPECT_TRUE(absl::StrContains(cluster().Log("a"), "event=laid_out_snapshot_damaged snapshot=" + snapshot_));
+  EXPECT_TRUE(StartedAs(answer, gw::START_KIND_RESTORED)) << "the chunks are sound";
+  EXPECT_EQ(TokenOf(answer), token_);
+}
+
+TEST_F(RestoreFaultTest, FlippedByteInTheOnlyCopy_IsQuarantined_NeverServed_AndTheCallIsCold) {
+  const std::string id = FrozenOnA();
+  EndInstance(id, "a");
+  const double quarantined = Quarantined("a");
+  FlipByte(Largest(Store("a") + "/chunks"));
+  FlipByte(LaidOutFile("a", id));
+  const Answer answer = cluster().Invoke(id, "", "a");
+  EXPECT_TRUE(StartedAs(answer, gw::START_KIND_COLD));
+  EXPECT_FALSE(answer.start.fallback_reason().empty());
+  EXPECT_NE(TokenOf(answer), token_);
+  EXPECT_GE(Quarantined("a"), quarantined + 1);
+  EXPECT_FALSE(Names(Store("a") + "/quarantine").empty());
+  EXPECT_FALSE(fs::exists(Store("a") + "/manifests/" + snapshot_));
+  EXPECT_TRUE(Eventually([&] { return !Holds(id, "a"); })) << "the catalogue knows";
+}
+
+TEST_F(RestoreFaultTest, FlippedByteHereAndASoundCopyElsewhere_IsFetchedAgain) {
+  const std::string id = FrozenOnA();
+  ASSERT_TRUE(StartedAs(cluster().Invoke(id, "", "b"), gw::START_KIND_RESTORED_REMOTE));
+  ASSERT_TRUE(Eventually([&] { return Holds(id, "b"); }));
+  EndInstance(id, "b");
+  const double quarantined = Quarantined("b");
+  const double received = cluster().AgentMetric("b", "thaw_agent_transfer_received_bytes_total", {"kind=\"snapshot\""});
+  for (const auto& entry : fs::recursive_directory_iterator(Store("b") + "/chunks")) {
+    if (entry.is_regular_file() && entry.file_size() > 0) FlipByte(entry.path().string());
+  }
+  FlipByte(LaidOutFile("b", id));
+  const Answer answer = cluster().Invoke(id, "", "b");
+  EXPECT_TRUE(StartedAs(answer, gw::START_KIND_RESTORED_REMOTE));
+  EXPECT_EQ(TokenOf(answer), token_);
+  EXPECT_GE(Quarantined("b"), quarantined + 1);
+  EXPECT_GT(cluster().AgentMetric("b", "thaw_agent_transfer_received_bytes_total", {"kind=\"snapshot\""}), received);
+}
+
+TEST_F(RestoreFaultTest, FlippedByteOnTheHolder_IsNeverServedToAnotherNode) {
+  const std::string id = FrozenOnA();
+  const double quarantined = Quarantined("a");
+  for (const auto& entry : fs::recursive_directory_iterator(Store("a") + "/chunks")) {
+    if (entry.is_regular_file() && entry.file_size() > 0) FlipByte(entry.path().string());
+  }
+  const Answer answer = cluster().Invoke(id, "", "b");
+  EXPECT_TRUE(StartedAs(answer, gw::START_KIND_COLD));
+  EXPECT_FALSE(answer.start.fallback_reason().empty());
+  EXPECT_NE(TokenOf(answer), token_);
+  EXPECT_FALSE(fs::exists(Store("b") + "/manifests/" + snapshot_));
+  EXPECT_TRUE(Eventually([&] { return Quarantined("a") >= quarantined + 1; })) << "the holder has found out";
+}
+
+TEST_F(RestoreFaultTest, AgentKilledDuringAFetch_NoHalfSnapshotNoOrphan_NodeWorksAgain) {
+  const std::string id = FrozenOnA();
+  const double sent = cluster().AgentMetric("a", "thaw_agent_transfer_sent_bytes_total", {"kind=\"snapshot\""});
+  ASSERT_TRUE(cluster().AwaitSlots("b", 1));
+  // The holder stands still, so that the fetch does.
+  cluster().agent("a").Signal(SIGSTOP);
+  std::thread caller([&] { (void)cluster().Invoke(id, "", "b", absl::Seconds(10)); });
+  const bool begun = Eventually([&] {
+    return cluster().AgentMetric("b", "thaw_agent_instances", {"state=\"starting\""}) >= 1;
+  });
+  cluster().KillNode("b", /*with_containers=*/false);
+  cluster().agent("a").Signal(SIGCONT);
+  caller.join();
+  EXPECT_TRUE(begun) << "the kill came in the middle of the start";
+  EXPECT_EQ(cluster().AgentMetric("a", "thaw_agent_transfer_sent_bytes_total", {"kind=\"snapshot\""}), sent);
+  EXPECT_FALSE(fs::exists(Store("b") + "/manifests/" + snapshot_));
+  RestartNode("b");
+  ASSERT_TRUE(cluster().AwaitNode("a", NODE_STATE_READY));
+  ExpectNothingHalf("b", id);
+  ExpectNoOrphans("b");
+  const Answer after = cluster().Invoke(id, "", "b");
+  EXPECT_TRUE(StartedAs(after, gw::START_KIND_RESTORED_REMOTE));
+  EXPECT_EQ(TokenOf(after), token_);
+}
+
+TEST_F(RestoreFaultTest, AgentKilledDuringARestore_NoOrphan_NodeWorksAgain) {
+  const std::string id = FrozenOnA(/*faulty_criu=*/true);
+  ASSERT_TRUE(cluster().AwaitSlots("b", 1));
+  SetCriuFault("b", id, "restore hang");
+  std::thread caller([&] { (void)cluster().Invoke(id, "", "b", absl::Seconds(20)); });
+  const bool fired = AwaitCriuFault("b", id);
+  cluster().KillNode("b", /*with_containers=*/false);
+  caller.join();
+  ASSERT_TRUE(fired);
+  SetCriuFault("b", id, "");
+  RestartNode("b");
+  ExpectNothingHalf("b", id);
+  ExpectNoOrphans("b");
+  const Answer after = cluster().Invoke(id, "", "b");
+  EXPECT_TRUE(StartedAs(after, gw::START_KIND_RESTORED)) << "what was fetched is still whole";
+  EXPECT_EQ(TokenOf(after), token_);
+}
+
+}  // namespace
+}  // namespace thaw::testing
