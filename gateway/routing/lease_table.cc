@@ -27,6 +27,14 @@ std::string KeyOf(const SchedulerClient::AcquireRequest& request) {
                       absl::StrJoin(request.excluded_nodes, "\n"));
 }
 
+// Whether the scheduler's answer is one to the request.
+bool Fits(const Lease& lease, const SchedulerClient::AcquireRequest& request) {
+  if (lease.function_id.empty() || lease.node_id.empty()) return false;
+  if (!request.function.id.empty() && lease.function_id != request.function.id) return false;
+  if (!request.pinned_node.empty() && lease.node_id != request.pinned_node) return false;
+  return !Contains(request.excluded_nodes, lease.node_id);
+}
+
 bool SchedulerIsAway(const absl::Status& status) { return ReasonOf(status) == reason::kSchedulerUnavailable; }
 
 absl::Duration NextBackoff(absl::Duration last, absl::Duration least, absl::Duration most) {
@@ -208,11 +216,12 @@ void LeaseTable::OnAcquired(const std::string& key, absl::StatusOr<Lease> lease)
     } else {
       Acquisition& acquisition = it->second;
       const absl::Time now = deps_.clock->Now();
-      if (lease.ok() && (Contains(acquisition.request.excluded_nodes, lease->node_id) ||
-                         (!acquisition.request.pinned_node.empty() && lease->node_id != acquisition.request.pinned_node))) {
+      if (lease.ok() && !Fits(*lease, acquisition.request)) {
+        // Not to be followed: the call would find no lease that suits it, and ask again without end.
         Release({lease->id}, actions);
         lease = NoNodeTookIt(acquisition.request.function.text(),
-                             absl::StrCat("the scheduler chose node ", lease->node_id, ", which was excluded"));
+                             absl::StrCat("the scheduler chose function ", lease->function_id, " on node ",
+                                          lease->node_id, ", which was not asked for"));
       }
       const bool wait_for_room =
           !lease.ok() && !SchedulerIsAway(lease.status()) &&
@@ -227,13 +236,20 @@ void LeaseTable::OnAcquired(const std::string& key, absl::StatusOr<Lease> lease)
         if (--requests_under_way_ == 0) changes_.clear();
       } else {
         const std::uint64_t sent_at_change = acquisition.sent_at_change;
+        const std::string path = acquisition.request.function.path;
         std::vector<Waiter> waiters = std::move(acquisition.waiters);
         acquisitions_.erase(it);
-        if (lease.ok()) Insert(*lease, sent_at_change, actions);
+        bool inserted = false;
+        if (lease.ok()) {
+          // Calls that come by this path find it by this path, whatever the scheduler makes of its letters.
+          if (!path.empty()) lease->function_path = path;
+          inserted = Insert(*lease, sent_at_change, actions);
+        }
         if (--requests_under_way_ == 0) changes_.clear();
         for (Waiter& waiter : waiters) {
           if (waiter.timer != 0) deps_.timers->Cancel(waiter.timer);
           if (lease.ok()) {
+            if (inserted) waiter.request.function = {.id = lease->function_id, .path = ""};
             FindLocked(std::move(waiter.request), std::move(waiter.done), actions);
           } else {
             actions.push_back([done = std::move(waiter.done), status = lease.status()]() mutable { done(status); });
@@ -312,6 +328,10 @@ void LeaseTable::OnGrown(const std::string& function_id, std::uint64_t sent_at_c
   Actions actions;
   {
     absl::MutexLock lock(&mu_);
+    if (lease.ok() && lease->function_id != function_id) {
+      Release({lease->id}, actions);
+      lease = absl::InternalError("the scheduler answered for another function");
+    }
     const absl::Time now = deps_.clock->Now();
     if (const auto it = functions_.find(function_id); it != functions_.end()) {
       Function& function = *it->second;

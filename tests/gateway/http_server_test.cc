@@ -28,7 +28,9 @@ using ::thaw::testing::WarmAnswer;
 class HttpServerTest : public ::testing::Test {
  protected:
   HttpServerTest() {
-    scheduler_.set_on_acquire([](const auto&) { return MakeLease("l1", "a", "fn", 100); });
+    scheduler_.set_on_acquire([](const auto& request) {
+      return MakeLease("l1", "a", request.function.id.empty() ? "fn" : request.function.id, 100);
+    });
     agents_.set_on_invoke([](const AgentRequest& request) { return WarmAnswer(request.call->body); });
     options_.listen_address = "127.0.0.1:0";
     invoker_options_.max_body_bytes = 100'000;

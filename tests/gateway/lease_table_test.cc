@@ -318,6 +318,24 @@ TEST_F(LeaseTableTest, SchedulerThatChoosesAnExcludedNodeIsNotFollowed) {
   EXPECT_THAT(scheduler_.released(), ElementsAre("l1"));
 }
 
+TEST_F(LeaseTableTest, SchedulerThatAnswersForAnotherFunctionIsNotFollowed) {
+  scheduler_.set_on_acquire([](const auto&) { return MakeLease("l1", "a", "another"); });
+  LeaseTable::Request request;
+  request.function.id = "fn";
+  request.patient = false;
+  auto found = Find(std::move(request));
+  ASSERT_FALSE(found->waits());
+  EXPECT_TRUE(absl::IsUnavailable(*found->status));
+}
+
+TEST_F(LeaseTableTest, PathThatTheSchedulerSpellsOtherwiseIsStillFoundByTheCallersSpelling) {
+  auto found = FindPath("App/FN");
+  scheduler_.Answer(MakeLease("l1", "a", "fn", 4));
+  EXPECT_EQ(found->node(), "a");
+  EXPECT_EQ(FindPath("App/FN")->node(), "a");
+  EXPECT_EQ(scheduler_.requests().size(), 1u);
+}
+
 TEST_F(LeaseTableTest, PinnedCallGetsItsNodeAndNoOther) {
   HoldLease("l1", "a", 4);
   LeaseTable::Request request;

@@ -1,0 +1,357 @@
+// Administration through a whole gateway: what is the scheduler's, what is the agents'.
+#include <gmock/gmock.h>
+#include <grpcpp/client_context.h>
+#include <grpcpp/create_channel.h>
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "absl/strings/str_format.h"
+#include "common/log/log.h"
+#include "common/rpc/status.h"
+#include "common/status/reasons.h"
+#include "common/version/version.h"
+#include "gateway/gateway.h"
+#include "gateway/routing/lease_table.h"
+#include "tests/fakes/fake_agent_server.h"
+#include "tests/fakes/fake_scheduler_server.h"
+#include "thaw/gateway/v1/gateway.grpc.pb.h"
+
+namespace thaw::gateway {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::thaw::testing::FakeAgentServer;
+using ::thaw::testing::FakeSchedulerServer;
+namespace cat = ::thaw::common::v1;
+
+constexpr char kToken[] = "a-token-for-tests";
+constexpr char kImage[] = "sha256:0123456789abcdef";
+
+class AdminTest : public ::testing::Test {
+ protected:
+  AdminTest() {
+    scheduler_.Start();
+    a_.Start();
+    b_.Start();
+    scheduler_.AddFunction("fn", "app", "hello");
+    scheduler_.AddNode("a", a_.address());
+    scheduler_.AddNode("b", b_.address());
+    Options options;
+    options.listen = "127.0.0.1:0";
+    options.http_listen = "127.0.0.1:0";
+    options.scheduler = scheduler_.address();
+    options.allow_node_pinning = true;
+    options.drain_limit = absl::Milliseconds(500);
+    auto gateway = Gateway::Create(options, Security::ForTesting(kToken), NullLogger());
+    EXPECT_TRUE(gateway.ok()) << gateway.status();
+    gateway_ = std::move(*gateway);
+    EXPECT_TRUE(scheduler_.AwaitWatcher());
+    const auto channel =
+        grpc::CreateChannel(absl::StrCat("127.0.0.1:", gateway_->grpc_port()), grpc::InsecureChannelCredentials());
+    admin_ = v1::Admin::NewStub(channel);
+    invoker_ = v1::Invoker::NewStub(channel);
+  }
+  ~AdminTest() override {
+    gateway_.reset();
+    a_.Stop();
+    b_.Stop();
+    scheduler_.Stop();
+  }
+
+  absl::StatusOr<std::string> VersionThatRuns() {
+    grpc::ClientContext context;
+    v1::InvokeRequest request;
+    request.mutable_function()->set_id("fn");
+    v1::InvokeResponse response;
+    const absl::Status status = FromGrpcStatus(invoker_->Invoke(&context, request, &response));
+    if (!status.ok()) return status;
+    return a_.seen().back().request.version_id();
+  }
+
+  absl::Status Push(const std::string& archive, std::uint64_t announced, v1::PushImageResponse* response,
+                    bool header = true) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+    auto writer = admin_->PushImage(&context, response);
+    v1::PushImageRequest part;
+    if (header) {
+      part.mutable_header()->set_image("app/hello:0.0.1");
+      part.mutable_header()->set_image_id(kImage);
+      part.mutable_header()->set_size_bytes(announced);
+      writer->Write(part);
+    }
+    for (std::size_t at = 0; at < archive.size(); at += 100'000) {
+      part.set_chunk(archive.substr(at, 100'000));
+      if (!writer->Write(part)) break;
+    }
+    writer->WritesDone();
+    return FromGrpcStatus(writer->Finish());
+  }
+
+  FakeSchedulerServer scheduler_{kToken};
+  FakeAgentServer a_{kToken};
+  FakeAgentServer b_{kToken};
+  std::unique_ptr<Gateway> gateway_;
+  std::unique_ptr<v1::Admin::Stub> admin_;
+  std::unique_ptr<v1::Invoker::Stub> invoker_;
+};
+
+TEST_F(AdminTest, CatalogueIsForwardedWithTheTokenAndItsErrorsPass) {
+  {
+    grpc::ClientContext context;
+    cat::CreateAppRequest request;
+    request.mutable_app()->set_name("new");
+    cat::App app;
+    EXPECT_TRUE(admin_->CreateApp(&context, request, &app).ok());
+    EXPECT_EQ(app.name(), "new");
+    EXPECT_EQ(app.id(), "app-id");
+  }
+  grpc::ClientContext context;
+  cat::CreateAppRequest request;
+  request.mutable_app()->set_name("taken");
+  cat::App app;
+  const absl::Status status = FromGrpcStatus(admin_->CreateApp(&context, request, &app));
+  EXPECT_TRUE(absl::IsAlreadyExists(status));
+  EXPECT_EQ(ReasonOf(status), reason::kAlreadyExists);
+  EXPECT_EQ(scheduler_.refused(), 0);
+}
+
+TEST_F(AdminTest, DeadSchedulerIsNamedAndRetryable) {
+  scheduler_.Stop();
+  grpc::ClientContext context;
+  cat::ListNodesResponse nodes;
+  const absl::Status status = FromGrpcStatus(admin_->ListNodes(&context, cat::ListNodesRequest(), &nodes));
+  EXPECT_TRUE(absl::IsUnavailable(status));
+  EXPECT_EQ(ReasonOf(status), reason::kSchedulerUnavailable);
+  EXPECT_TRUE(RetryAfterOf(status).has_value());
+}
+
+TEST_F(AdminTest, MethodThatTheSchedulerLacksIsTheOperatorsMatter) {
+  grpc::ClientContext context;
+  cat::SnapshotInfo snapshot;
+  const absl::Status status = FromGrpcStatus(admin_->GetSnapshot(&context, cat::GetSnapshotRequest(), &snapshot));
+  EXPECT_TRUE(absl::IsInternal(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("same version"));
+}
+
+TEST_F(AdminTest, CallsAfterAnUpdatesAnswerRunTheNewVersion) {
+  const auto before = VersionThatRuns();
+  ASSERT_TRUE(before.ok()) << before.status();
+  grpc::ClientContext context;
+  cat::UpdateFunctionRequest request;
+  request.mutable_function()->set_id("fn");
+  cat::Function function;
+  // The fake tells no watcher of it.
+  ASSERT_TRUE(admin_->UpdateFunction(&context, request, &function).ok());
+  EXPECT_EQ(*VersionThatRuns(), function.version_id());
+  EXPECT_NE(function.version_id(), *before);
+}
+
+TEST_F(AdminTest, FindImageAsksAllNodes) {
+  const auto find = [this] {
+    grpc::ClientContext context;
+    v1::FindImageRequest request;
+    request.set_image_id(kImage);
+    v1::FindImageResponse response;
+    EXPECT_TRUE(admin_->FindImage(&context, request, &response).ok());
+    return std::vector<std::string>(response.node_ids().begin(), response.node_ids().end());
+  };
+  EXPECT_THAT(find(), IsEmpty());
+  b_.AddImage(kImage, "x");
+  EXPECT_THAT(find(), ElementsAre("b"));
+  a_.AddImage(kImage, "x");
+  EXPECT_THAT(find(), ElementsAre("a", "b"));
+  a_.Stop();
+  EXPECT_THAT(find(), ElementsAre("b")) << "a node that is gone has none";
+}
+
+TEST_F(AdminTest, FindImageWantsAnId) {
+  grpc::ClientContext context;
+  v1::FindImageRequest request;
+  request.set_image_id("app/hello:0.0.1");
+  v1::FindImageResponse response;
+  EXPECT_EQ(ReasonOf(FromGrpcStatus(admin_->FindImage(&context, request, &response))), reason::kInvalidField);
+}
+
+TEST_F(AdminTest, PushedImageArrivesWholeOnOneNode) {
+  std::string archive(3'000'017, 'x');
+  archive[2'500'000] = 'y';
+  v1::PushImageResponse response;
+  const absl::Status status = Push(archive, archive.size(), &response);
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(response.image_id(), kImage);
+  const auto images = response.node_id() == "a" ? a_.images() : b_.images();
+  ASSERT_EQ(images.count(kImage), 1u);
+  EXPECT_TRUE(images.at(kImage) == archive);
+  EXPECT_EQ(a_.images().size() + b_.images().size(), 1u);
+}
+
+TEST_F(AdminTest, ArchiveThatIsNotAsLongAsAnnouncedIsRefusedAndNotKept) {
+  v1::PushImageResponse response;
+  for (const std::uint64_t announced : {999'999u, 1'000'001u}) {
+    const absl::Status status = Push(std::string(1'000'000, 'x'), announced, &response);
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("app/hello:0.0.1"));
+  }
+  EXPECT_EQ(a_.images().size() + b_.images().size(), 0u);
+}
+
+TEST_F(AdminTest, PushWithoutAHeaderIsRefused) {
+  v1::PushImageResponse response;
+  EXPECT_TRUE(absl::IsInvalidArgument(Push("data", 4, &response, /*header=*/false)));
+  EXPECT_TRUE(absl::IsInvalidArgument(Push("", 0, &response, /*header=*/false)));
+}
+
+TEST_F(AdminTest, AgentsRefusalOfAnArchiveIsPassedOn) {
+  v1::PushImageResponse response;
+  const absl::Status status = Push("this is not an archive" + std::string(2'000'000, 'x'), 0, &response);
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("not an image archive"));
+}
+
+TEST_F(AdminTest, PushWithoutANodeIsUnavailable) {
+  scheduler_.LoseNode("a");
+  scheduler_.LoseNode("b");
+  v1::PushImageResponse response;
+  const absl::Status status = Push("data", 4, &response);
+  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+  EXPECT_EQ(ReasonOf(status), reason::kNoNodeReady);
+}
+
+TEST_F(AdminTest, ClientThatGoesAwayWhileItPushesLeavesNothing) {
+  {
+    grpc::ClientContext context;
+    v1::PushImageResponse response;
+    auto writer = admin_->PushImage(&context, &response);
+    v1::PushImageRequest part;
+    part.mutable_header()->set_image("app/hello:0.0.1");
+    part.mutable_header()->set_image_id(kImage);
+    writer->Write(part);
+    part.set_chunk(std::string(100'000, 'x'));
+    writer->Write(part);
+    context.TryCancel();
+    EXPECT_FALSE(writer->Finish().ok());
+  }
+  v1::PushImageResponse response;
+  ASSERT_TRUE(Push("data", 4, &response).ok()) << "the gateway goes on";
+  EXPECT_EQ(a_.images().size() + b_.images().size(), 1u);
+}
+
+class LogsTest : public AdminTest {
+ protected:
+  std::vector<std::string> Read(const v1::ReadLogsRequest& request, absl::Status* status) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+    auto reader = admin_->ReadLogs(&context, request);
+    std::vector<std::string> lines;
+    v1::LogLine line;
+    while (reader->Read(&line)) lines.push_back(absl::StrCat(line.node_id(), " ", line.line()));
+    *status = FromGrpcStatus(reader->Finish());
+    return lines;
+  }
+};
+
+TEST_F(LogsTest, LinesOfAllNodesAreMergedByTime) {
+  a_.AddLogLine("fn", "2026-01-01T00:00:01.000Z i1 out one");
+  a_.AddLogLine("fn", "2026-01-01T00:00:04.000Z i1 out four");
+  b_.AddLogLine("fn", "2026-01-01T00:00:02.000Z i2 err two");
+  b_.AddLogLine("fn", "2026-01-01T00:00:03.000Z i2 out three");
+  v1::ReadLogsRequest request;
+  request.mutable_function()->set_path("app/hello");
+  absl::Status status;
+  EXPECT_THAT(Read(request, &status),
+              ElementsAre("a 2026-01-01T00:00:01.000Z i1 out one", "b 2026-01-01T00:00:02.000Z i2 err two",
+                          "b 2026-01-01T00:00:03.000Z i2 out three", "a 2026-01-01T00:00:04.000Z i1 out four"));
+  EXPECT_TRUE(status.ok()) << status;
+}
+
+TEST_F(LogsTest, TailIsEachNodes) {
+  for (int i = 0; i < 5; ++i) {
+    a_.AddLogLine("fn", absl::StrCat("2026-01-01T00:00:0", i, ".000Z i out a", i));
+    b_.AddLogLine("fn", absl::StrCat("2026-01-01T00:00:0", i, ".500Z i out b", i));
+  }
+  v1::ReadLogsRequest request;
+  request.mutable_function()->set_id("fn");
+  request.set_tail(1);
+  absl::Status status;
+  EXPECT_EQ(Read(request, &status).size(), 2u);
+}
+
+TEST_F(LogsTest, NodeWhoseLogBreaksIsTold) {
+  a_.set_log_failure(absl::DataLossError("bad disk"));
+  b_.AddLogLine("fn", "2026-01-01T00:00:02.000Z i2 err two");
+  v1::ReadLogsRequest request;
+  request.mutable_function()->set_id("fn");
+  absl::Status status;
+  const auto lines = Read(request, &status);
+  EXPECT_TRUE(status.ok());
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_THAT(lines[1], HasSubstr("the log of node a can't be read: bad disk"));
+}
+
+TEST_F(LogsTest, UnknownFunctionIsNotFound) {
+  v1::ReadLogsRequest request;
+  request.mutable_function()->set_path("app/nothing");
+  absl::Status status;
+  EXPECT_THAT(Read(request, &status), IsEmpty());
+  EXPECT_TRUE(absl::IsNotFound(status));
+  v1::ReadLogsRequest nameless;
+  Read(nameless, &status);
+  EXPECT_TRUE(absl::IsInvalidArgument(status));
+}
+
+TEST_F(LogsTest, FollowGivesLinesAsTheyComeAlsoFromANodeThatJoinsAndEndsWithItsClient) {
+  FakeAgentServer c(kToken);
+  c.Start();
+  a_.AddLogLine("fn", "2026-01-01T00:00:01.000Z i1 out one");
+  grpc::ClientContext context;
+  v1::ReadLogsRequest request;
+  request.mutable_function()->set_id("fn");
+  request.set_follow(true);
+  auto reader = admin_->ReadLogs(&context, request);
+  v1::LogLine line;
+  ASSERT_TRUE(reader->Read(&line));
+  EXPECT_THAT(line.line(), HasSubstr("one"));
+  b_.AddLogLine("fn", "2026-01-01T00:00:02.000Z i2 out two");
+  ASSERT_TRUE(reader->Read(&line));
+  EXPECT_EQ(line.node_id(), "b");
+  c.AddLogLine("fn", "2026-01-01T00:00:03.000Z i3 out three");
+  scheduler_.AddNode("c", c.address());
+  ASSERT_TRUE(reader->Read(&line));
+  EXPECT_EQ(line.node_id(), "c");
+  context.TryCancel();
+  EXPECT_FALSE(reader->Finish().ok());
+  const absl::Time end = absl::Now() + absl::Seconds(5);
+  while (a_.log_streams() + b_.log_streams() + c.log_streams() > 0 && absl::Now() < end) {
+    absl::SleepFor(absl::Milliseconds(5));
+  }
+  EXPECT_EQ(a_.log_streams() + b_.log_streams() + c.log_streams(), 0);
+}
+
+TEST_F(LogsTest, ManyLinesComeWholeAndInOrder) {
+  for (int i = 0; i < 3000; ++i) {
+    (i % 2 == 0 ? a_ : b_).AddLogLine("fn", absl::StrFormat("2026-01-01T00:00:00.%06dZ i out %d", i, i));
+  }
+  v1::ReadLogsRequest request;
+  request.mutable_function()->set_id("fn");
+  request.set_tail(10000);
+  absl::Status status;
+  const auto lines = Read(request, &status);
+  ASSERT_EQ(lines.size(), 3000u);
+  for (int i = 0; i < 3000; ++i) EXPECT_THAT(lines[static_cast<std::size_t>(i)], HasSubstr(absl::StrFormat("out %d", i)));
+}
+
+TEST_F(AdminTest, ServerInfoSaysWhatIsAllowed) {
+  grpc::ClientContext context;
+  v1::ServerInfo info;
+  ASSERT_TRUE(admin_->GetServerInfo(&context, v1::GetServerInfoRequest(), &info).ok());
+  EXPECT_EQ(info.version(), kVersion);
+  EXPECT_TRUE(info.node_pinning());
+  EXPECT_EQ(info.max_body_bytes(), 64u << 20);
+}
+
+}  // namespace
+}  // namespace thaw::gateway
