@@ -190,6 +190,7 @@ class Agent::Parts final : public PoolEvents, public SchedulerCommands {
   std::unique_ptr<ImagesService> images_service_;
   std::unique_ptr<RpcServer> server_;
 
+  absl::Mutex saving_;
   absl::Mutex mu_;
   std::string unhealthy_ ABSL_GUARDED_BY(mu_);
   std::set<std::string> images_coming_ ABSL_GUARDED_BY(mu_);
@@ -267,10 +268,15 @@ absl::Status Agent::Parts::Start() {
                                                 *checkpoints_, *housekeeping_, *timers_, clock_, log_});
 
   ASSIGN_OR_RETURN(const std::vector<VersionState> known, LoadVersionFile(paths_.VersionStates()));
-  for (const VersionState& state : known) pool_->Apply(state);
+  // No slots are made before the old ones were found: recovery takes what it finds half made for rubbish.
+  for (VersionState state : known) {
+    state.set_desired_slots(0);
+    pool_->Apply(state);
+  }
   Recovery recovery(options_.node_id,
                     Recovery::Deps{*runtime_, *connector_, *restorer_, *pool_, *metrics_, clock_, paths_, log_});
   RETURN_IF_ERROR(recovery.Run(clock_.Now() + kRecoveryLimit));
+  for (const VersionState& state : known) pool_->Apply(state);
   RETURN_IF_ERROR(Serve());
   link_->Start();
   CheckHealth();
@@ -498,6 +504,8 @@ void Agent::Parts::OnRemoveSnapshot(const std::string& snapshot_id) {
 }
 
 void Agent::Parts::SaveVersions() {
+  // One at a time: they share the file's temporary name, and the newest states must be the last written.
+  absl::MutexLock lock(&saving_);
   const absl::Status saved = SaveVersionFile(paths_.VersionStates(), pool_->States());
   if (!saved.ok()) log_->error("event=versions_not_saved error=\"{}\"", saved.ToString());
 }
