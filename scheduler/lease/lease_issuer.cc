@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <utility>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "common/rpc/client.h"
 #include "common/status/status_macros.h"
@@ -120,10 +119,6 @@ void LeaseIssuer::OnFunctionsChanged(const std::vector<std::string>& function_id
 std::vector<Candidate> LeaseIssuer::Candidates(const common::v1::VersionSpec& version) const {
   const auto snapshot = deps_.cluster.UsableSnapshot(version);
   const auto leases = deps_.leases.ByNode();
-  absl::flat_hash_map<std::string, std::uint64_t> memory_by_version;
-  for (const auto& live : deps_.catalogue.LiveVersions()) {
-    memory_by_version[live->version_id()] = std::uint64_t{live->memory_mib()} << 20;
-  }
   std::vector<Candidate> candidates;
   deps_.nodes.ForEach([&](const NodeTable::Entry& entry) {
     const common::v1::Node& node = entry.node;
@@ -138,11 +133,10 @@ std::vector<Candidate> LeaseIssuer::Candidates(const common::v1::VersionSpec& ve
     candidate.all_busy_instances = node.busy_instances();
     for (const auto& [version_id, load] : entry.loads) {
       candidate.all_waiting_calls += load.waiting_calls();
-      const auto memory = memory_by_version.find(version_id);
-      if (version_id == version.version_id() || memory == memory_by_version.end() || load.instances() <= load.busy()) {
-        continue;
-      }
-      candidate.memory_idle_bytes += (load.instances() - load.busy()) * memory->second;
+      if (version_id == version.version_id() || load.instances() <= load.busy()) continue;
+      const VersionPtr other = deps_.catalogue.FindVersion(version_id);
+      if (other == nullptr) continue;
+      candidate.memory_idle_bytes += (std::uint64_t{other->memory_mib()} << 20) * (load.instances() - load.busy());
     }
     if (const auto it = entry.loads.find(version.version_id()); it != entry.loads.end()) {
       candidate.instances = it->second.instances();

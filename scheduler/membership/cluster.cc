@@ -341,6 +341,8 @@ void Cluster::OnFunctionsChanged(const std::vector<FunctionChange>& changes) {
   std::vector<std::string> function_ids;
   for (const FunctionChange& change : changes) {
     function_ids.push_back(change.function_id);
+    deps_.logger->info("event=function_changed function={} old_version={} new_version={}", change.function_id,
+                       change.old_version_id, change.new_version_id);
     if (!change.new_version_id.empty()) version_ids.insert(change.new_version_id);
     if (change.old_version_id.empty()) continue;
     version_ids.insert(change.old_version_id);

@@ -34,13 +34,18 @@ class LeaseWatch final : public grpc::ServerWriteReactor<v1::LeaseEvents>,
   void Begin(absl::Status status) {
     self_ = shared_from_this();
     if (status.ok()) {
-      // The confirmation is on its way before any event can be.
+      // As if a message were on its way: what happens from the subscription on waits until it is confirmed.
       {
         absl::MutexLock lock(&mu_);
         writing_ = true;
-        StartWrite(&message_);
       }
       status = leases_.Watch(gateway_id_, self_);
+      absl::MutexLock lock(&mu_);
+      if (status.ok()) {
+        StartWrite(&message_);
+      } else {
+        writing_ = false;
+      }
     }
     if (!status.ok()) End(std::move(status));
   }
