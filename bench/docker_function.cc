@@ -34,12 +34,12 @@ constexpr const char* kCapabilities[] = {"SYS_ADMIN",  "SYS_PTRACE", "NET_ADMIN"
 // $6 uid and gid: without CAP_SYS_RESOURCE, CRIU sets limits of its own real user only. The work files go to a tmpfs.
 constexpr char kRestoreScript[] = R"sh(set -e
 mkdir -p /run/work /run/thaw/fn
-cp -a "$1/files/tmp/." /tmp/
-cp -a "$1/files/shm/." /dev/shm/
+find "$1/files/tmp" -mindepth 1 -maxdepth 1 -exec cp -a {} /tmp/ \;
+find "$1/files/shm" -mindepth 1 -maxdepth 1 -exec cp -a {} /dev/shm/ \;
 [ -z "$4" ] || touch "/run/thaw/fn/$4"
 err=
 [ "$3" = "$2" ] || err="--inherit-fd fd[9]:$3"
-exec 8>/dev/null 9>/dev/null
+exec 8>/run/work/out 9>/run/work/err
 exec setpriv --ruid "$5" --rgid "$6" --keep-groups criu restore --restore-detached --images-dir "$1/images" \
   --work-dir /run/work --log-file restore.log -v1 --manage-cgroups=ignore --file-locks --inherit-fd "fd[8]:$2" $err
 )sh";
@@ -110,7 +110,7 @@ absl::Status DockerFunction::AwaitFirstAnswer(const std::string& body) {
   const absl::Status connected = socket_->Connect(absl::Now() + kFirstAnswerLimit);
   if (!connected.ok()) {
     return absl::Status(connected.code(), absl::StrCat(connected.message(), "; the container's log: ",
-                                                       RunCommand({"docker", "logs", name_}).err));
+                                                       RunCommand({"docker", "logs", name_}).err, RunCommand({"docker", "exec", name_, "sh", "-c", "cat /run/work/*"}).out));
   }
   return socket_->Call(body);
 }

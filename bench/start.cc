@@ -30,6 +30,8 @@ constexpr absl::Duration kReadyLimit = absl::Seconds(60);
 constexpr absl::Duration kSettle = absl::Milliseconds(300);
 // A start that found a slot took it in microseconds; one that did not made a container, in hundreds of milliseconds.
 constexpr absl::Duration kTakingASlot = absl::Milliseconds(2);
+// An agent's gauges tell of a call this late.
+constexpr absl::Duration kGaugesAreOld = absl::Milliseconds(700);
 constexpr int kSlowSamples = 3;
 constexpr char kBody[] = "hello";
 
@@ -84,6 +86,7 @@ absl::StatusOr<Sample> TimedInvoke(Cluster& cluster, const std::string& function
 
 // Nothing runs on the node, and as many empty slots wait there as the case wants.
 absl::Status AwaitRest(Cluster& cluster, const std::string& node, bool with_slot) {
+  absl::SleepFor(kGaugesAreOld);
   const bool rests = testing::Eventually(
       [&] {
         const double slots = cluster.AgentMetric(node, "thaw_agent_slots", {"state=\"empty\""});
