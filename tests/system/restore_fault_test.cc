@@ -24,8 +24,6 @@ class RestoreFaultTest : public ClusterTest {
   Cluster::Options ClusterOptions() override {
     Cluster::Options options;
     options.agent_flags = {"--restore-limit=3s"};
-    // A stopped process must not be lost at once: what is tested here is the transfer, not the membership.
-    options.scheduler_flags = {};
     return options;
   }
   // A function with its snapshot on `a`; its id.
@@ -57,6 +55,12 @@ class RestoreFaultTest : public ClusterTest {
   // The largest file of the laid-out copy.
   std::string LaidOutFile(const std::string& node, const std::string& id) {
     return Largest(Cracdata(node, id) + "/" + snapshot_);
+  }
+  // Other tests' snapshots too; each test makes its own.
+  void FlipAllChunks(const std::string& node) {
+    for (const auto& entry : fs::recursive_directory_iterator(Store(node) + "/chunks")) {
+      if (entry.is_regular_file() && entry.file_size() > 0) FlipByte(entry.path().string());
+    }
   }
   static std::string Largest(const std::string& dir) {
     std::string largest;
@@ -123,7 +127,7 @@ TEST_F(RestoreFaultTest, FlippedByteInTheOnlyCopy_IsQuarantined_NeverServed_AndT
   const std::string id = FrozenOnA();
   EndInstance(id, "a");
   const double quarantined = Quarantined("a");
-  FlipByte(Largest(Store("a") + "/chunks"));
+  FlipAllChunks("a");
   FlipByte(LaidOutFile("a", id));
   const Answer answer = cluster().Invoke(id, "", "a");
   EXPECT_TRUE(StartedAs(answer, gw::START_KIND_COLD));
@@ -142,9 +146,7 @@ TEST_F(RestoreFaultTest, FlippedByteHereAndASoundCopyElsewhere_IsFetchedAgain) {
   EndInstance(id, "b");
   const double quarantined = Quarantined("b");
   const double received = cluster().AgentMetric("b", "thaw_agent_transfer_received_bytes_total", {"kind=\"snapshot\""});
-  for (const auto& entry : fs::recursive_directory_iterator(Store("b") + "/chunks")) {
-    if (entry.is_regular_file() && entry.file_size() > 0) FlipByte(entry.path().string());
-  }
+  FlipAllChunks("b");
   FlipByte(LaidOutFile("b", id));
   const Answer answer = cluster().Invoke(id, "", "b");
   EXPECT_TRUE(StartedAs(answer, gw::START_KIND_RESTORED_REMOTE));
@@ -156,15 +158,28 @@ TEST_F(RestoreFaultTest, FlippedByteHereAndASoundCopyElsewhere_IsFetchedAgain) {
 TEST_F(RestoreFaultTest, FlippedByteOnTheHolder_IsNeverServedToAnotherNode) {
   const std::string id = FrozenOnA();
   const double quarantined = Quarantined("a");
-  for (const auto& entry : fs::recursive_directory_iterator(Store("a") + "/chunks")) {
-    if (entry.is_regular_file() && entry.file_size() > 0) FlipByte(entry.path().string());
-  }
+  FlipAllChunks("a");
   const Answer answer = cluster().Invoke(id, "", "b");
   EXPECT_TRUE(StartedAs(answer, gw::START_KIND_COLD));
   EXPECT_FALSE(answer.start.fallback_reason().empty());
   EXPECT_NE(TokenOf(answer), token_);
   EXPECT_FALSE(fs::exists(Store("b") + "/manifests/" + snapshot_));
   EXPECT_TRUE(Eventually([&] { return Quarantined("a") >= quarantined + 1; })) << "the holder has found out";
+}
+
+TEST_F(RestoreFaultTest, FlippedByteOnOneHolder_IsFetchedFromTheOther) {
+  const std::string id = FrozenOnA();
+  ASSERT_TRUE(StartedAs(cluster().Invoke(id, "", "b"), gw::START_KIND_RESTORED_REMOTE));
+  ASSERT_TRUE(Eventually([&] { return Holds(id, "b"); }));
+  const double quarantined = Quarantined("a");
+  const double sent = cluster().AgentMetric("b", "thaw_agent_transfer_sent_bytes_total", {"kind=\"snapshot\""});
+  FlipAllChunks("a");
+  const Answer answer = cluster().Invoke(id, "", "c");
+  EXPECT_TRUE(StartedAs(answer, gw::START_KIND_RESTORED_REMOTE));
+  EXPECT_EQ(TokenOf(answer), token_);
+  // Holders are asked in the order of their names, so a was asked first and found out.
+  EXPECT_TRUE(Eventually([&] { return Quarantined("a") >= quarantined + 1; }));
+  EXPECT_GT(cluster().AgentMetric("b", "thaw_agent_transfer_sent_bytes_total", {"kind=\"snapshot\""}), sent);
 }
 
 TEST_F(RestoreFaultTest, AgentKilledDuringAFetch_NoHalfSnapshotNoOrphan_NodeWorksAgain) {
@@ -204,6 +219,7 @@ TEST_F(RestoreFaultTest, AgentKilledDuringARestore_NoOrphan_NodeWorksAgain) {
   SetCriuFault("b", id, "");
   RestartNode("b");
   ExpectNothingHalf("b", id);
+  EXPECT_FALSE(absl::StrContains(cluster().Log("b"), "event=slot_not_made")) << "recovery took a new slot for an old one";
   ExpectNoOrphans("b");
   const Answer after = cluster().Invoke(id, "", "b");
   EXPECT_TRUE(StartedAs(after, gw::START_KIND_RESTORED)) << "what was fetched is still whole";

@@ -184,8 +184,13 @@ void ClusterTest::ExpectNoOrphans(const std::string& node) {
     return static_cast<std::size_t>(cluster().AgentMetric(node, "thaw_agent_slots"));
   };
   EXPECT_TRUE(Eventually([&] { return cluster().Containers(node).size() == counted(); }, absl::Seconds(30)))
-      << "node " << node << " has " << cluster().Containers(node).size() << " containers and counts " << counted()
-      << " slots";
+      << "node " << node << " counts " << counted() << " slots, and has the containers\n"
+      << RunCommand({"docker", "ps", "-a", "--filter", "label=thaw.node=" + cluster().NodeId(node), "--format",
+                     "{{.ID}} {{.Status}} {{.Image}} {{.Label \"thaw.role\"}} slot {{.Label \"thaw.slot\"}} version "
+                     "{{.Label \"thaw.version\"}}"})
+             .out
+      << "its instances by its own account:\n"
+      << cluster().AgentMetrics(node);
   EXPECT_TRUE(Eventually([&] { return Names(cluster().data_dir(node) + "/slots").size() == counted(); }))
       << "node " << node << " has directories of slots that are gone";
 }
