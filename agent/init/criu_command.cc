@@ -28,6 +28,9 @@ struct Advice {
 
 constexpr Advice kAdvice[] = {
     {"Connected TCP socket", "close TCP connections before the checkpoint (beforeCheckpoint) and open them again after"},
+    // A peer has connected, and nobody has accepted it yet.
+    {"In-flight connection", "close TCP connections before the checkpoint (beforeCheckpoint), those not yet accepted too, and "
+                             "open them again after"},
     // Linux 6.16 refuses SO_PASSCRED and SO_PASSSEC on sockets that are not unix sockets; CRIU 4.1.1 asks for them.
     {"Can't get 1:16 opt", "this CRIU can't dump TCP or UDP sockets, not even listening ones, on this kernel; close "
                            "them before the checkpoint (beforeCheckpoint) and open them again after"},

@@ -16,6 +16,13 @@ constexpr char kTcpLog[] =
     "(00.010008) Error (criu/cr-dump.c:1720): Dump core (pid: 10001) failed with -1\n"
     "(00.016293) Error (criu/cr-dump.c:2111): Dumping FAILED.\n";
 
+TEST(ExplainCriuFailureTest, ConnectionThatWasNotAcceptedYet_IsNamedWithItsRemedy) {
+  const Outcome outcome = ExplainCriuFailure("(00.01) Error (criu/sk-inet.c:240): inet: In-flight connection (l) for f9b0b\n",
+                                             /*is_dump=*/true, "exit status 1");
+  EXPECT_NE(outcome.message().find("In-flight connection"), std::string::npos) << outcome.message();
+  EXPECT_NE(outcome.message().find("beforeCheckpoint"), std::string::npos) << outcome.message();
+}
+
 TEST(ExplainCriuFailureTest, TheReasonIsFoundAmongTheNoiseAndARemedyAdded) {
   const Outcome outcome = ExplainCriuFailure(kTcpLog, /*is_dump=*/true, "exit status 1");
   EXPECT_EQ(outcome.code(), Code::kFailedPrecondition);
