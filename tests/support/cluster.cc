@@ -264,7 +264,7 @@ absl::StatusOr<thaw::common::v1::SnapshotInfo> Cluster::MakeSnapshot(const std::
                                                                      const std::string& node, const std::string& body) {
   for (int i = 0; i < 5; ++i) RETURN_IF_ERROR(Invoke(function_id, body, node).status);
   std::vector<thaw::common::v1::SnapshotInfo> snapshots;
-  if (!Eventually([&] { return !(snapshots = Snapshots(function_id)).empty(); }, absl::Seconds(30))) {
+  if (!Eventually([&] { return !(snapshots = Snapshots(function_id)).empty(); }, absl::Minutes(1))) {
     return absl::DeadlineExceededError(absl::StrCat("no snapshot was published; agent's log: ", Log(node)));
   }
   return snapshots[0];

@@ -58,7 +58,7 @@ class Cluster {
   // --- calls ---
   // `node` pins.
   Answer Invoke(const std::string& function_id, const std::string& body = "", const std::string& node = "",
-                absl::Duration limit = absl::Seconds(30));
+                absl::Duration limit = absl::Minutes(1));
   thaw::gateway::v1::Invoker::Stub& invoker() { return *invoker_; }
   thaw::gateway::v1::Admin::Stub& admin() { return *admin_; }
 

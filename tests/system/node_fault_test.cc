@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include <atomic>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <thread>
@@ -139,7 +140,9 @@ TEST_F(NodeFaultTest, NodeLost_ItsLeasesEnd_AndTheNextCallIsAnsweredElsewhereWit
   const std::string id = CreateNative();
   Freeze(id, "b");
   ASSERT_TRUE(cluster().Invoke(id, "", "b").ok());
-  ASSERT_TRUE(Eventually([&] { return !cluster().Snapshots(id).empty(); }));
+  const std::string a_cracdata = Cracdata("a", id);
+  ASSERT_TRUE(Eventually([&] { return std::filesystem::exists(a_cracdata); })) << "publishing prepares a slot on each node";
+  ASSERT_TRUE(cluster().AwaitSlots("a", 1));
   cluster().KillNode("b", /*with_containers=*/true);
   const absl::Time killed = absl::Now();
   const Answer answer = cluster().Invoke(id);
