@@ -62,15 +62,22 @@ stage_log() {
   printf '%s/%s.log' "$PROGRESS_LOG_DIR" "${slug//[^a-z0-9]/-}"
 }
 
+# Where a stage leaves its exit status. Not in bash's own table: with many short children, as the progress display has,
+# bash forgets the status of one that ended long ago, and its process id may be another's by then.
+stage_status() { printf '%s.status' "$(stage_log "$1")"; }
+
 stage_start() {
-  local title=$1
+  local title=$1 status
   shift
+  status=$(stage_status "$title")
+  rm -f "$status"
   STAGE_ORDER+=("$title")
   STAGE_BEGAN[$title]=$(progress_now_ms)
   # Monitor mode gives the job its own process group.
   set -m
   (
-    trap - EXIT INT TERM
+    trap - INT TERM
+    trap 'echo "$?" >"$status.new"; mv "$status.new" "$status"' EXIT
     set -euo pipefail
     "$@"
   ) </dev/null >"$(stage_log "$title")" 2>&1 &
@@ -84,10 +91,12 @@ progress_newest_line() {
     tail -n 1 | tr -cd '[:print:]'
 }
 
+stage_runs() { [[ ! -e $(stage_status "$1") ]] && kill -0 "$2" 2>/dev/null; }
+
 progress_spin() {
   local title=$1 pid=$2 log frames='|/-+' frame=0 columns line
   log=$(stage_log "$title")
-  while kill -0 "$pid" 2>/dev/null; do
+  while stage_runs "$title" "$pid"; do
     columns=$(tput cols 2>/dev/null || echo 80)
     line="$(progress_time $(($(progress_now_ms) - STAGE_BEGAN[$title])))  $(progress_newest_line "$log")"
     printf '\r\033[K  %s %s  %s' "${frames:frame++%4:1}" "$title" "${line:0:$((columns - ${#title} - 8))}" >&2
@@ -100,7 +109,7 @@ progress_spin() {
 progress_wait_plainly() {
   local title=$1 pid=$2 waited=0
   say "  ... $title"
-  while kill -0 "$pid" 2>/dev/null; do
+  while stage_runs "$title" "$pid"; do
     sleep 0.1
     if ((++waited % 300 == 0)); then
       say "  ... $title: $(progress_time $(($(progress_now_ms) - STAGE_BEGAN[$title])))  $(progress_newest_line "$(stage_log "$title")")"
@@ -111,7 +120,8 @@ progress_wait_plainly() {
 stage_join() {
   local title=$1 pid=${STAGE_PID[$1]} result=0
   if [[ -n $PROGRESS_TTY ]]; then progress_spin "$title" "$pid"; else progress_wait_plainly "$title" "$pid"; fi
-  wait "$pid" || result=$?
+  # Without a status it was killed.
+  result=$(cat "$(stage_status "$title")" 2>/dev/null || echo 137)
   unset "STAGE_PID[$title]"
   STAGE_TOOK[$title]=$(($(progress_now_ms) - STAGE_BEGAN[$title]))
   if ((result != 0)); then
