@@ -25,8 +25,8 @@ struct StartRuleInput {
 // Whether one more instance should be started. docs/design/instances.md tells why it is so:
 //   - none serves and none starts, and somebody waits: yes;
 //   - otherwise only if waiting for those that are there would take longer than a start does: calls in the queue that no
-//     start under way will take, each for the mean time (or the age of the oldest call, if that is more), shared
-//     among the instances that serve;
+//     start under way will take, each for the mean time, after the oldest call under way, which counts by its age (a
+//     call that hangs, or the first one ever, has no mean); all that shared among the instances that serve;
 //   - never beyond `max_instances`.
 // So short calls queue for a moment instead of each starting a container, and long ones get company.
 bool ShouldStartInstance(const StartRuleInput& input);

@@ -43,6 +43,13 @@ TEST(StartRule, ACallThatHangsCountsByItsAge) {
   EXPECT_TRUE(ShouldStartInstance(input));
 }
 
+TEST(StartRule, AStallOfTheMachineDoesNotMultiplyByTheQueue) {
+  StartRuleInput input = Input(127, 1, 0);
+  input.mean_call = absl::Microseconds(500);
+  input.oldest_running = absl::Milliseconds(16);
+  EXPECT_FALSE(ShouldStartInstance(input));
+}
+
 TEST(StartRule, AStartUnderWayTakesOneCallOfTheQueue) {
   StartRuleInput input = Input(1, 1, 1);
   input.mean_call = absl::Seconds(10);
