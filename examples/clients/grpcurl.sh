@@ -13,6 +13,7 @@ body=${2:-}
 
 if [ -n "${THAW_TLS_CA:-}" ]; then security="-cacert $THAW_TLS_CA"; else security=-plaintext; fi
 # $security is one or two words.
+# shellcheck disable=SC2086
 curl_grpc() { grpcurl $security -max-time 60 "$@"; }
 
 echo "# what the gateway offers"
