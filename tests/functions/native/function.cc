@@ -97,7 +97,7 @@ void OpenTcp() {
   listen(listener, 1);
   getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size);
   const int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (connect(client, reinterpret_cast<sockaddr*>(&address), size) != 0) abort();
+  if (connect(client, reinterpret_cast<sockaddr*>(&address), size) != 0 || accept4(listener, nullptr, nullptr, SOCK_CLOEXEC) < 0) abort();
 }
 
 // What the order gives; `status` and `raw` may be changed. With `raw` the text goes out as it is.
