@@ -193,7 +193,7 @@ void Gateway::Shutdown() {
   absl::Notification released;
   parts.leases->Shutdown(kReleaseLimit, [&released] { released.Notify(); });
   released.WaitForNotification();
-  parts.log->info("event=stopped");
+  if (parts.rpc != nullptr) parts.log->info("event=stopped");
 }
 
 }  // namespace thaw::gateway
