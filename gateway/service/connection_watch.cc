@@ -16,6 +16,8 @@ struct Waiting {
   std::shared_ptr<grpc::Channel> channel;
   absl::Time deadline;
   absl::AnyInvocable<void(absl::Status)> done;
+  // An attempt has been under way since this began to wait.
+  bool attempted = false;
 };
 
 }  // namespace
@@ -25,9 +27,13 @@ struct ConnectionWatch::State {
   void Look(std::unique_ptr<Waiting> waiting) ABSL_LOCKS_EXCLUDED(mu) {
     const grpc_connectivity_state channel_state = waiting->channel->GetState(/*try_to_connect=*/true);
     absl::Status end;
-    if (channel_state == GRPC_CHANNEL_TRANSIENT_FAILURE) {
+    const bool old_failure = channel_state == GRPC_CHANNEL_TRANSIENT_FAILURE && !waiting->attempted;
+    waiting->attempted = true;
+    // A failure from before is no news of now: a node that has just come back is in the pause between two attempts.
+    if (old_failure) grpc::experimental::ChannelResetConnectionBackoff(waiting->channel.get());
+    if (channel_state == GRPC_CHANNEL_TRANSIENT_FAILURE && !old_failure) {
       end = absl::UnavailableError("it refuses connections, or can't be reached");
-    } else if (channel_state == GRPC_CHANNEL_IDLE || channel_state == GRPC_CHANNEL_CONNECTING) {
+    } else if (old_failure || channel_state == GRPC_CHANNEL_IDLE || channel_state == GRPC_CHANNEL_CONNECTING) {
       absl::MutexLock lock(&mu);
       if (!stopping) {
         const auto deadline = absl::ToChronoTime(waiting->deadline);

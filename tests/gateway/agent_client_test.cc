@@ -239,6 +239,22 @@ TEST_P(UnaryAndStream, NameThatDoesNotResolveGotNothing) {
   EXPECT_EQ(result.delivery, Delivery::kNotSent) << result.status;
 }
 
+TEST_P(UnaryAndStream, AgentThatIsBackIsReachedAtOnceAndNotAfterThePauseBetweenAttempts) {
+  FakeAgentServer agent(kToken);
+  agent.Start();
+  ASSERT_TRUE(Call1(agent.address(), stream()).status.ok());
+  agent.Stop();
+  // Several refusals in a row make gRPC wait for up to a second before it tries again.
+  for (int i = 0; i < 4; ++i) {
+    const AgentResult refused = Call1(agent.address(), stream());
+    EXPECT_TRUE(absl::IsUnavailable(refused.status)) << refused.status;
+    EXPECT_EQ(refused.delivery, Delivery::kNotSent);
+  }
+  agent.Start();
+  const AgentResult result = Call1(agent.address(), stream());
+  EXPECT_TRUE(result.status.ok()) << result.status;
+}
+
 TEST_P(UnaryAndStream, CancelEndsTheCallAndTellsTheAgent) {
   FakeAgentServer agent(kToken);
   agent.set_on_invoke(&FakeAgentServer::Hang);
