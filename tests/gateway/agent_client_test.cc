@@ -2,6 +2,7 @@
 #include "gateway/service/grpc_agent_client.h"
 
 #include <gmock/gmock.h>
+#include <grpcpp/channel.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -102,9 +103,11 @@ TEST_P(UnaryAndStream, DeadlineGoesThrough) {
 
 TEST_P(UnaryAndStream, DeadlineThatRunsOutAfterTheSendingMayHaveReachedIt) {
   FakeAgentServer agent(kToken);
-  agent.set_on_invoke(&FakeAgentServer::Hang);
   agent.Start();
-  const AgentResult result = Call1(agent.address(), stream(), "ping", absl::Milliseconds(300));
+  // The connection is there, so that the deadline is the call's alone.
+  ASSERT_TRUE(Call1(agent.address(), stream()).status.ok());
+  agent.set_on_invoke(&FakeAgentServer::Hang);
+  const AgentResult result = Call1(agent.address(), stream(), "ping", absl::Seconds(1));
   EXPECT_TRUE(absl::IsDeadlineExceeded(result.status)) << result.status;
   EXPECT_EQ(result.delivery, Delivery::kMaybeSent);
   EXPECT_TRUE(agent.AwaitCancelled(1)) << "the agent was told";
@@ -142,7 +145,10 @@ TEST_P(UnaryAndStream, ServerThatDiedWhileIdleGotNothing) {
   agent.Kill();
   // The kernel tells the client at once; gRPC reads it within moments. What is sent before that is not certain, and
   // must then not be called so.
-  absl::SleepFor(absl::Milliseconds(200));
+  const auto channel = channels_.Get(agent.address());
+  const absl::Time end = absl::Now() + absl::Seconds(10);
+  while (channel->GetState(false) == GRPC_CHANNEL_READY && absl::Now() < end) absl::SleepFor(absl::Milliseconds(5));
+  ASSERT_NE(channel->GetState(false), GRPC_CHANNEL_READY);
   const AgentResult result = Call1(agent.address(), stream());
   EXPECT_TRUE(absl::IsUnavailable(result.status)) << result.status;
   EXPECT_EQ(result.delivery, Delivery::kNotSent) << result.status;
