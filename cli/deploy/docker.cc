@@ -56,6 +56,10 @@ absl::StatusOr<ProcessResult> Docker::Run(std::vector<std::string> arguments, ab
   spec.env = std::move(env);
   spec.timeout = timeout;
   spec.on_line = on_line;
+  return Run(std::move(spec), act);
+}
+
+absl::StatusOr<ProcessResult> Docker::Run(ProcessSpec spec, absl::string_view act) {
   auto result = runner_.Run(spec);
   if (!result.ok()) {
     if (result.status().code() == absl::StatusCode::kNotFound) return NoDocker();
@@ -182,9 +186,12 @@ absl::Status Docker::CopyOut(const std::string& container, const std::string& so
 
 absl::Status Docker::RemoveContainers(const std::vector<std::string>& containers) {
   if (containers.empty()) return absl::OkStatus();
-  std::vector<std::string> arguments = {"rm", "--force", "--volumes"};
-  arguments.insert(arguments.end(), containers.begin(), containers.end());
-  return Run(std::move(arguments), absl::Minutes(2), "remove containers").status();
+  ProcessSpec spec;
+  spec.argv = {"docker", "rm", "--force", "--volumes"};
+  spec.argv.insert(spec.argv.end(), containers.begin(), containers.end());
+  spec.timeout = absl::Minutes(2);
+  spec.cleanup = true;
+  return Run(std::move(spec), "remove containers").status();
 }
 
 absl::Status Docker::KillContainer(const std::string& container) {

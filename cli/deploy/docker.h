@@ -72,6 +72,7 @@ class Docker {
                                     absl::string_view act,
                                     const std::function<void(absl::string_view)>& on_line = nullptr,
                                     std::vector<std::pair<std::string, std::string>> env = {});
+  absl::StatusOr<ProcessResult> Run(ProcessSpec spec, absl::string_view act);
 
   ProcessRunner& runner_;
 };

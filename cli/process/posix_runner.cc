@@ -94,7 +94,8 @@ struct Stream {
 }  // namespace
 
 absl::StatusOr<ProcessResult> PosixProcessRunner::Run(const ProcessSpec& spec) {
-  if (interrupt_.requested()) return absl::CancelledError("interrupted");
+  const auto interrupted = [&] { return !spec.cleanup && interrupt_.requested(); };
+  if (interrupted()) return absl::CancelledError("interrupted");
   const std::string& name = spec.argv.front();
   Stream out, err;
   Fd out_write, err_write;
@@ -169,7 +170,7 @@ absl::StatusOr<ProcessResult> PosixProcessRunner::Run(const ProcessSpec& spec) {
       absl::SleepFor(absl::Milliseconds(10));
     }
     if (!stop.ok()) break;
-    if (interrupt_.requested()) {
+    if (interrupted()) {
       stop = absl::CancelledError("interrupted");
     } else if (absl::Now() > deadline) {
       stop = absl::DeadlineExceededError(

@@ -23,6 +23,9 @@ struct ProcessSpec {
   std::string working_directory;
   // The program and its children are killed when it is up. Needed.
   absl::Duration timeout;
+  // Whether it puts something right that an interrupted command leaves behind: it is run to its end though the user wants
+  // out.
+  bool cleanup = false;
   // Gets standard output as it comes, on the calling thread; an error it returns kills the program and is what Run()
   // returns. Without it the output is in the result.
   std::function<absl::Status(absl::string_view)> on_output;

@@ -97,6 +97,17 @@ TEST_F(DeployTest, EveryDockerCommandHasATimeLimit) {
   for (const ProcessSpec& spec : docker_.runs) EXPECT_GT(spec.timeout, absl::ZeroDuration()) << spec.argv[1];
 }
 
+TEST_F(DeployTest, BuildContainerIsRemovedAlsoAfterCtrlC) {
+  DeployOk();
+  bool removed = false;
+  for (const ProcessSpec& spec : docker_.runs) {
+    if (spec.argv[1] != "rm") continue;
+    removed = true;
+    EXPECT_TRUE(spec.cleanup);
+  }
+  EXPECT_TRUE(removed);
+}
+
 TEST_F(DeployTest, WhatAnEarlierBuildLeftDoesNotReachMaven) {
   directory_.Write("target/stale.jar", "old");
   DeployOk();

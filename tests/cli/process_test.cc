@@ -26,7 +26,7 @@ class ProcessTest : public ::testing::Test {
   thaw::testing::FakeClock clock_;
   testing::FakeInterrupt interrupt_{clock_};
   PosixProcessRunner runner_{interrupt_};
-  ProcessSpec spec_{.argv = {}, .env = {}, .working_directory = "", .timeout = absl::Seconds(20), .on_output = {}, .on_line = {}};
+  ProcessSpec spec_{.argv = {}, .env = {}, .working_directory = "", .timeout = absl::Seconds(20), .cleanup = false, .on_output = {}, .on_line = {}};
 };
 
 TEST_F(ProcessTest, GivesOutputAndExitCode) {
@@ -77,6 +77,12 @@ TEST_F(ProcessTest, PastItsTimeItIsKilledWithItsChildren) {
 TEST_F(ProcessTest, InterruptedItIsKilled) {
   interrupt_.interrupted = true;
   EXPECT_EQ(Shell("sleep 60").status().code(), absl::StatusCode::kCancelled);
+}
+
+TEST_F(ProcessTest, WhatPutsThingsRightRunsToItsEndThoughInterrupted) {
+  interrupt_.interrupted = true;
+  spec_.cleanup = true;
+  EXPECT_EQ(Shell("sleep 0.3; echo done")->output, "done\n");
 }
 
 TEST_F(ProcessTest, LargeOutputIsStreamedWhole) {
