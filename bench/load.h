@@ -34,7 +34,7 @@ LoadResult LoadGrpc(const std::string& address, const std::string& function_id, 
 
 // Loads a warm function through the gateway, by HTTP and gRPC, and directly; prints the table. FAILED_PRECONDITION when a
 // call failed, when throughput at most callers is below 80 % of the target's best, or when calls were answered by more
-// instances than twice the processors.
+// instances than processors.
 absl::Status MeasureLoad(const LoadOptions& options);
 
 }  // namespace thaw::bench
