@@ -64,7 +64,8 @@ std::string NextStep(const absl::Status& status, absl::string_view server, absl:
   const std::string reason = ReasonOf(status);
   if (function.empty()) function = "APP/FUNCTION";
   if (reason == reason::kFunctionNotFound) return "see what is there with `thaw functions list`";
-  if (reason == reason::kAppNotFound) return "see what is there with `thaw apps list`, or make it with `thaw apps create`";
+  if (reason == reason::kAppNotFound)
+    return "see what is there with `thaw apps list`, or make it with `thaw apps create`";
   if (reason == reason::kSnapshotNotFound) return "see what is there with `thaw snapshot ls`";
   if (reason == reason::kNodeNotFound) return "see what is there with `thaw nodes`";
   if (reason == reason::kNodePinningForbidden) {
@@ -81,12 +82,17 @@ std::string NextStep(const absl::Status& status, absl::string_view server, absl:
     return absl::StrCat("read what it did with `thaw logs ", function,
                         "`, or give it longer with `thaw functions update ", function, " --timeout SECONDS`");
   }
-  if (reason == reason::kImageUnavailable) return "deploy it again with `thaw deploy`, which brings the image to the nodes";
-  if (reason == reason::kEngineUnavailable) return "see which node it is with `thaw nodes`, and start its Docker Engine";
-  if (reason == reason::kSchedulerUnavailable) return "see whether the scheduler runs, and its log; then try again";
+  if (reason == reason::kImageUnavailable)
+    return "deploy it again with `thaw deploy`, which brings the image to the nodes";
+  if (reason == reason::kEngineUnavailable)
+    return "see which node it is with `thaw nodes`, and start its Docker Engine";
+  if (reason == reason::kSchedulerUnavailable)
+    return "see whether the scheduler runs, and its log; then try again";
   if (reason == reason::kNoNodeReady) return "see why with `thaw nodes`, then try again";
-  if (reason == reason::kNoMemory) return "wait for instances to go idle, lower --memory, or add a node (see `thaw nodes`)";
-  if (reason == local_reason::kDockerMissing) return "install Docker (on Debian: apt install docker.io), then try again";
+  if (reason == reason::kNoMemory)
+    return "wait for instances to go idle, lower --memory, or add a node (see `thaw nodes`)";
+  if (reason == local_reason::kDockerMissing)
+    return "install Docker (on Debian: apt install docker.io), then try again";
   if (reason == local_reason::kDockerDaemon) {
     return "start it (systemctl start docker) or name it with DOCKER_HOST, and check that you may use it";
   }
@@ -99,8 +105,9 @@ std::string NextStep(const absl::Status& status, absl::string_view server, absl:
   switch (status.code()) {
     case absl::StatusCode::kUnavailable:
       if (reason.empty()) {
-        return absl::StrCat("check that a gateway listens on ", server,
-                            " (deploy/up starts a cluster), or name another one with --server or THAW_SERVER");
+        return absl::StrCat(
+            "check that a gateway listens on ", server,
+            " (deploy/up starts a cluster), or name another one with --server or THAW_SERVER");
       }
       return "see the nodes with `thaw nodes`, then try again";
     case absl::StatusCode::kDeadlineExceeded:
@@ -117,19 +124,18 @@ std::string NextStep(const absl::Status& status, absl::string_view server, absl:
 }
 
 std::string ExitCodeHelp() {
-  return
-      "  0    done\n"
-      "  1    the function failed (for `thaw demo`: a claim did not hold)\n"
-      "  2    the command line, func.yaml or request is wrong\n"
-      "  3    no such app, function, snapshot or node\n"
-      "  4    the cluster can't be reached, or no node can take the call now\n"
-      "  5    refused: the state forbids it, the name is taken, or it is not allowed\n"
-      "  6    out of room: memory, disk, queue, or something is too large\n"
-      "  7    time was up\n"
-      "  8    the call may have run, but its answer was lost (it was not sent again)\n"
-      "  9    an error inside Thaw, or damaged data\n"
-      "  10   a step on this machine failed: docker, a build, a hook, a file\n"
-      "  130  interrupted (Ctrl-C)\n";
+  return "  0    done\n"
+         "  1    the function failed (for `thaw demo`: a claim did not hold)\n"
+         "  2    the command line, func.yaml or request is wrong\n"
+         "  3    no such app, function, snapshot or node\n"
+         "  4    the cluster can't be reached, or no node can take the call now\n"
+         "  5    refused: the state forbids it, the name is taken, or it is not allowed\n"
+         "  6    out of room: memory, disk, queue, or something is too large\n"
+         "  7    time was up\n"
+         "  8    the call may have run, but its answer was lost (it was not sent again)\n"
+         "  9    an error inside Thaw, or damaged data\n"
+         "  10   a step on this machine failed: docker, a build, a hook, a file\n"
+         "  130  interrupted (Ctrl-C)\n";
 }
 
 }  // namespace thaw::cli

@@ -49,8 +49,9 @@ absl::Status LocalError(absl::Status status, absl::string_view reason);
 
 ExitCode ExitCodeOf(const absl::Status& status);
 
-// What the user can do about `status`: one line without a final stop, or "" when there is nothing better than the
-// message. `server` is the address that was talked to, `function` what the command line called the function, if any.
+// What the user can do about `status`: one line without a final stop, or "" when there is nothing better than
+// the message. `server` is the address that was talked to, `function` what the command line called the
+// function, if any.
 std::string NextStep(const absl::Status& status, absl::string_view server, absl::string_view function = "");
 
 // The table of exit codes for `thaw --help`.

@@ -22,20 +22,20 @@ class Interrupt {
   virtual void BeginCleanup() = 0;
 
   // CANCELLED when the user wants out.
-  absl::Status Check() const {
-    return requested() ? absl::CancelledError("interrupted") : absl::OkStatus();
-  }
+  absl::Status Check() const { return requested() ? absl::CancelledError("interrupted") : absl::OkStatus(); }
 };
 
-// Waits for SIGINT, SIGTERM and SIGHUP on a thread of its own. The first one asks for the end; a second one ends the
-// process at once with status 130.
+// Waits for SIGINT, SIGTERM and SIGHUP on a thread of its own. The first one asks for the end; a second one
+// ends the process at once with status 130.
 class SignalInterrupt final : public Interrupt {
  public:
-  // Call before any other thread starts: it blocks the signals in the calling thread, whose children inherit that.
+  // Call before any other thread starts: it blocks the signals in the calling thread, whose children inherit
+  // that.
   SignalInterrupt();
   ~SignalInterrupt() override = default;
 
-  // Called from the signal thread on the first signal, to unblock what waits (calls in flight, say). One at most.
+  // Called from the signal thread on the first signal, to unblock what waits (calls in flight, say). One at
+  // most.
   void OnRequest(std::function<void()> action) ABSL_LOCKS_EXCLUDED(mu_);
 
   bool requested() const override ABSL_LOCKS_EXCLUDED(mu_);

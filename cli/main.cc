@@ -39,7 +39,8 @@ int main(int argc, char** argv) {
       .out_terminal = Terminal::Of(STDOUT_FILENO, no_color),
       .err_terminal = Terminal::Of(STDERR_FILENO, no_color),
       .variable = variable,
-      .connect = [&interrupt](const ConnectionOptions& options) -> absl::StatusOr<std::shared_ptr<GatewayClient>> {
+      .connect =
+          [&interrupt](const ConnectionOptions& options) -> absl::StatusOr<std::shared_ptr<GatewayClient>> {
         auto client = MakeGrpcGatewayClient(options);
         if (!client.ok()) return client.status();
         std::shared_ptr<GatewayClient> shared = *std::move(client);

@@ -36,7 +36,10 @@ absl::Status List(Context& context) {
     context.Print("no apps yet; `thaw apps create NAME` or `thaw deploy --app NAME` makes one\n");
     return absl::OkStatus();
   }
-  Table table({{"NAME", Table::Align::kLeft, true}, {"ID"}, {"CONFIG", Table::Align::kLeft, true}, {"AGE", Table::Align::kRight}});
+  Table table({{"NAME", Table::Align::kLeft, true},
+               {"ID"},
+               {"CONFIG", Table::Align::kLeft, true},
+               {"AGE", Table::Align::kRight}});
   for (const auto& app : apps) {
     std::vector<std::string> keys;
     for (const auto& [key, value] : app.config()) keys.push_back(key);
@@ -63,14 +66,16 @@ void Show(Context& context, const commonpb::App& app) {
     context.Print(absl::StrCat(DumpPretty(AppJson(app)), "\n"));
     return;
   }
-  std::vector<std::pair<std::string, std::string>> fields = {{"Name", app.name()},
-                                                             {"Id", app.id()},
-                                                             {"Created", FormatTimestamp(TimeOf(app.created_at()))},
-                                                             {"Updated", FormatTimestamp(TimeOf(app.updated_at()))}};
+  std::vector<std::pair<std::string, std::string>> fields = {
+      {"Name", app.name()},
+      {"Id", app.id()},
+      {"Created", FormatTimestamp(TimeOf(app.created_at()))},
+      {"Updated", FormatTimestamp(TimeOf(app.updated_at()))}};
   const std::map<std::string, std::string> config(app.config().begin(), app.config().end());
   for (const auto& [key, value] : config) fields.emplace_back("Config", absl::StrCat(key, "=", value));
   const std::map<std::string, std::string> annotations(app.annotations().begin(), app.annotations().end());
-  for (const auto& [key, value] : annotations) fields.emplace_back("Annotation", absl::StrCat(key, "=", value));
+  for (const auto& [key, value] : annotations)
+    fields.emplace_back("Annotation", absl::StrCat(key, "=", value));
   context.Print(RenderFields(fields, context.out_terminal()));
 }
 
@@ -168,7 +173,8 @@ void AddAppsCommands(CLI::App& root, Context& context, Command& selected) {
   AddPairs(create, "--annotation", arguments->annotations, "K=JSON", "An annotation");
   bind(create, &Create);
   bind(add("inspect", "Show an app", "Its name or id"), &Inspect);
-  CLI::App* update = add("update", "Change an app's config and annotations; what is not named stays", "Its name or id");
+  CLI::App* update =
+      add("update", "Change an app's config and annotations; what is not named stays", "Its name or id");
   AddPairs(update, "--config", arguments->config, "K=V", "A config value");
   AddPairs(update, "--unset", arguments->unset, "K", "Delete a config key");
   AddPairs(update, "--annotation", arguments->annotations, "K=JSON", "An annotation");

@@ -13,7 +13,8 @@ void AddCompletionCommands(CLI::App& root, Context& context, Command& selected) 
       "  source <(thaw completion bash)\n"
       "  thaw completion zsh > \"${fpath[1]}/_thaw\"\n"
       "  thaw completion fish > ~/.config/fish/completions/thaw.fish\n");
-  const auto add = [&](const char* shell, std::string (*script)(const CommandNode&), const char* description) {
+  const auto add = [&](const char* shell, std::string (*script)(const CommandNode&),
+                       const char* description) {
     completion->add_subcommand(shell, description)->callback([&root, &context, &selected, script] {
       selected = [&root, &context, script] {
         context.Print(script(ReadCommandTree(root)));

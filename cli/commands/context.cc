@@ -29,7 +29,9 @@ Terminal Context::err_terminal() const {
   return terminal;
 }
 
-std::unique_ptr<Progress> Context::NewProgress() { return MakeProgress(env_.err, err_terminal(), env_.clock); }
+std::unique_ptr<Progress> Context::NewProgress() {
+  return MakeProgress(env_.err, err_terminal(), env_.clock);
+}
 
 void Context::Print(absl::string_view text) {
   env_.out.write(text.data(), static_cast<std::streamsize>(text.size()));
@@ -67,8 +69,8 @@ absl::StatusOr<commonpb::CheckpointPolicy> ParseCheckpoint(const std::string& te
   }
   std::uint32_t after = 0;
   if (!absl::SimpleAtoi(text, &after) || after < 1 || after > 1'000'000) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("`--checkpoint-after ", text, "` is neither `never` nor a number of calls, 1 to 1000000"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "`--checkpoint-after ", text, "` is neither `never` nor a number of calls, 1 to 1000000"));
   }
   policy.set_mode(commonpb::CheckpointPolicy::MODE_AFTER_INVOCATIONS);
   policy.set_after_invocations(after);

@@ -73,7 +73,8 @@ class Context {
 // A parsed command, ready to run.
 using Command = std::function<absl::Status()>;
 
-// Each adds its subcommands to `root`; the one that is parsed sets `selected`. All three outlive the parsed command.
+// Each adds its subcommands to `root`; the one that is parsed sets `selected`. All three outlive the parsed
+// command.
 void AddDeployCommand(CLI::App& root, Context& context, Command& selected);
 void AddInvokeCommand(CLI::App& root, Context& context, Command& selected);
 void AddAppsCommands(CLI::App& root, Context& context, Command& selected);
@@ -85,8 +86,8 @@ void AddDemoCommand(CLI::App& root, Context& context, Command& selected);
 void AddVersionCommand(CLI::App& root, Context& context, Command& selected);
 void AddCompletionCommands(CLI::App& root, Context& context, Command& selected);
 
-// `KEY=VALUE` words as a map; INVALID_ARGUMENT names the option and the word that is none. A VALUE of "" deletes
-// the key.
+// `KEY=VALUE` words as a map; INVALID_ARGUMENT names the option and the word that is none. A VALUE of ""
+// deletes the key.
 absl::StatusOr<std::map<std::string, std::string>> ParsePairs(const std::vector<std::string>& words,
                                                               absl::string_view option);
 // `never` or a number of calls.

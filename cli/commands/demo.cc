@@ -34,24 +34,22 @@ absl::Status Run(Context& context, DemoArguments arguments) {
   Deployer deployer(*client, docker, builder, *progress);
   DockerNodeControl compose_nodes(docker);
   HookNodeControl nodes(context.env().processes, compose_nodes, arguments.kill_node, arguments.start_node);
-  Demo demo(
-      {
-          .client = *client,
-          .deploy = [&deployer](const DeployRequest& request) { return deployer.Deploy(request); },
-          .remove_images =
-              [&docker](const std::string& app) -> absl::Status {
-            ASSIGN_OR_RETURN(const auto images,
-                             docker.ListImages(absl::StrCat("thaw.local/", ImageNamePart(app), "/*")));
-            for (const std::string& image : images) RETURN_IF_ERROR(docker.RemoveImage(image));
-            return absl::OkStatus();
-          },
-          .nodes = nodes,
-          .metrics = context.env().metrics,
-          .clock = context.env().clock,
-          .interrupt = context.env().interrupt,
-          .progress = *progress,
-      },
-      arguments.options);
+  Demo demo({
+                .client = *client,
+                .deploy = [&deployer](const DeployRequest& request) { return deployer.Deploy(request); },
+                .remove_images = [&docker](const std::string& app) -> absl::Status {
+                  ASSIGN_OR_RETURN(const auto images,
+                                   docker.ListImages(absl::StrCat("thaw.local/", ImageNamePart(app), "/*")));
+                  for (const std::string& image : images) RETURN_IF_ERROR(docker.RemoveImage(image));
+                  return absl::OkStatus();
+                },
+                .nodes = nodes,
+                .metrics = context.env().metrics,
+                .clock = context.env().clock,
+                .interrupt = context.env().interrupt,
+                .progress = *progress,
+            },
+            arguments.options);
   const absl::Status status = demo.Run();
   progress.reset();
   // What was found is shown also when the demo broke off; the JSON is the last thing on standard output.
@@ -70,32 +68,41 @@ absl::Status Run(Context& context, DemoArguments arguments) {
 void AddDemoCommand(CLI::App& root, Context& context, Command& selected) {
   auto arguments = std::make_shared<DemoArguments>();
   CLI::App* demo = root.add_subcommand("demo", "See a slow function frozen, and thawed on other nodes");
-  demo->add_option("--source", arguments->options.source, "The demo function's folder (default: examples/fndemo)")
+  demo->add_option("--source", arguments->options.source,
+                   "The demo function's folder (default: examples/fndemo)")
       ->type_name("DIR");
-  demo->add_option("--node-a", arguments->options.node_a, "The node that runs it first and is killed (default: a)")
+  demo->add_option("--node-a", arguments->options.node_a,
+                   "The node that runs it first and is killed (default: a)")
       ->type_name("ID");
-  demo->add_option("--node-b", arguments->options.node_b, "The node that thaws it next (default: b)")->type_name("ID");
-  demo->add_option("--node-c", arguments->options.node_c, "The node that thaws it last (default: c)")->type_name("ID");
+  demo->add_option("--node-b", arguments->options.node_b, "The node that thaws it next (default: b)")
+      ->type_name("ID");
+  demo->add_option("--node-c", arguments->options.node_c, "The node that thaws it last (default: c)")
+      ->type_name("ID");
   demo->add_option("--metrics", arguments->metrics,
                    absl::StrCat("Where the nodes' metrics are (default: ", kComposeMetrics, ")"))
       ->type_name("NODE=HOST:PORT,…");
-  demo->add_option("--kill-node", arguments->kill_node,
-                   "A shell command that kills node $THAW_NODE and its function containers (default: by docker, for "
-                   "deploy/compose.yaml)")
+  demo->add_option(
+          "--kill-node", arguments->kill_node,
+          "A shell command that kills node $THAW_NODE and its function containers (default: by docker, for "
+          "deploy/compose.yaml)")
       ->type_name("COMMAND");
   demo->add_option("--start-node", arguments->start_node, "A shell command that brings node $THAW_NODE back")
       ->type_name("COMMAND");
   demo->add_flag("--keep", arguments->options.keep, "Leave the demo's app, function and image there");
   demo->footer(
-      "Deploys a function that takes five seconds to start, freezes it after its fifth call, and thaws it: on the\n"
-      "same node, on another one, and after its node was killed. Checks every claim; exit code 1 names those that\n"
+      "Deploys a function that takes five seconds to start, freezes it after its fifth call, and thaws it: "
+      "on the\n"
+      "same node, on another one, and after its node was killed. Checks every claim; exit code 1 names those "
+      "that\n"
       "did not hold. Each run uses a fresh function, and removes it; the killed node is brought back.\n"
       "With --json the figures are one line of JSON, the last on standard output.\n\n"
       "Examples:\n"
       "  thaw demo\n"
       "  thaw demo --json 2>/dev/null | jq '.calls[] | {step, start, total_ms}'\n"
       "  thaw demo --kill-node 'ssh $THAW_NODE systemctl kill -s KILL thaw-agent' --start-node '…'\n");
-  demo->callback([arguments, &context, &selected] { selected = [arguments, &context] { return Run(context, *arguments); }; });
+  demo->callback([arguments, &context, &selected] {
+    selected = [arguments, &context] { return Run(context, *arguments); };
+  });
 }
 
 }  // namespace thaw::cli

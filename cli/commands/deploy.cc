@@ -74,7 +74,8 @@ absl::Status RunDeploy(Context& context, DeployOptions options) {
   }
   context.Print(absl::StrCat(terminal.Paint(Style::kGreen, path), " ", OutcomeWord(deployed->outcome), "\n"));
   context.Print(RenderFields(
-      {{"App", absl::StrCat(deployed->app.name(), " (", deployed->app.id(), ")", deployed->app_created ? ", new" : "")},
+      {{"App", absl::StrCat(deployed->app.name(), " (", deployed->app.id(), ")",
+                            deployed->app_created ? ", new" : "")},
        {"Function", absl::StrCat(deployed->function.name(), " (", deployed->function.id(), ")")},
        {"Version", deployed->function.version_id()},
        {"Image", absl::StrCat(deployed->function.image(), deployed->built ? ", built" : ", as it was")},
@@ -82,9 +83,10 @@ absl::Status RunDeploy(Context& context, DeployOptions options) {
        {"Sent", deployed->pushed_to.empty()
                     ? "nothing, a node had the image"
                     : absl::StrCat(FormatBytes(deployed->pushed_bytes), " to node ", deployed->pushed_to)},
-       {"Limits", absl::StrCat(deployed->function.memory_mib(), " MiB, ", deployed->function.timeout().seconds(),
-                               " s per call, idle for ", deployed->function.idle_timeout().seconds(),
-                               " s, checkpoint ", CheckpointWord(deployed->function.checkpoint()))},
+       {"Limits",
+        absl::StrCat(deployed->function.memory_mib(), " MiB, ", deployed->function.timeout().seconds(),
+                     " s per call, idle for ", deployed->function.idle_timeout().seconds(), " s, checkpoint ",
+                     CheckpointWord(deployed->function.checkpoint()))},
        {"Call it", absl::StrCat("thaw invoke ", path)},
        {"Over HTTP", absl::StrCat("curl -X POST ", url)}},
       terminal));
@@ -97,48 +99,65 @@ ImageBuilder::Options BuilderOptions(Context& context) {
   ImageBuilder::Options options;
   const auto variable = [&context](const char* name) { return context.env().variable(name).value_or(""); };
   options.ca_bundle = variable("SSL_CERT_FILE");
-  for (const char* name : {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"}) {
+  for (const char* name :
+       {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"}) {
     if (const std::string value = variable(name); !value.empty()) options.proxies.emplace_back(name, value);
   }
-  if (const std::string directory = variable("TMPDIR"); !directory.empty()) options.temp_directory = directory;
+  if (const std::string directory = variable("TMPDIR"); !directory.empty())
+    options.temp_directory = directory;
   return options;
 }
 
 void AddDeployCommand(CLI::App& root, Context& context, Command& selected) {
   auto options = std::make_shared<DeployOptions>();
   CLI::App* deploy = root.add_subcommand("deploy", "Build a function's image and make the function known");
-  deploy->add_option("dir", options->request.directory, "The function's folder, with its func.yaml (default: .)")
+  deploy
+      ->add_option("dir", options->request.directory,
+                   "The function's folder, with its func.yaml (default: .)")
       ->type_name("DIR");
-  deploy->add_option("--app", options->request.app, "The app that the function belongs to")->required()->type_name("NAME");
-  deploy->add_option("--name", options->request.name, "The function's name (default: func.yaml's)")->type_name("NAME");
+  deploy->add_option("--app", options->request.app, "The app that the function belongs to")
+      ->required()
+      ->type_name("NAME");
+  deploy->add_option("--name", options->request.name, "The function's name (default: func.yaml's)")
+      ->type_name("NAME");
   deploy->add_flag("--create-app,!--no-create-app", options->request.create_app,
                    "Make the app if there is none (default)");
-  deploy->add_option("--config", options->config, "A config value, on top of func.yaml's; an empty VALUE deletes the key")
+  deploy
+      ->add_option("--config", options->config,
+                   "A config value, on top of func.yaml's; an empty VALUE deletes the key")
       ->type_name("K=V")
       ->expected(1)
       ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  deploy->add_option("--memory", options->memory, "Memory of an instance")->type_name("MIB")->check(CLI::Range(1, 8192));
+  deploy->add_option("--memory", options->memory, "Memory of an instance")
+      ->type_name("MIB")
+      ->check(CLI::Range(1, 8192));
   deploy->add_option("--timeout", options->timeout, "The time that one call may take")
       ->type_name("SECONDS")
       ->check(CLI::Range(1, 300));
   deploy->add_option("--idle-timeout", options->idle_timeout, "How long an idle instance is kept")
       ->type_name("SECONDS")
       ->check(CLI::Range(1, 3600));
-  deploy->add_option("--checkpoint-after", options->checkpoint_after,
-                     "Freeze an instance after this many calls (default 5), or `never`")
+  deploy
+      ->add_option("--checkpoint-after", options->checkpoint_after,
+                   "Freeze an instance after this many calls (default 5), or `never`")
       ->type_name("N|never");
   deploy->add_flag("--no-cache", options->request.no_cache, "Build the image from scratch");
   deploy->footer(
-      "Reads func.yaml, func.yml or func.json (schema_version 20180708). A Dockerfile in the folder is built as it\n"
-      "is; else a Java function is built with Maven in build_image and laid onto run_image. The image goes to one\n"
-      "node, and the others take it from there: no registry is needed. Sources that have not changed are not built\n"
+      "Reads func.yaml, func.yml or func.json (schema_version 20180708). A Dockerfile in the folder is built "
+      "as it\n"
+      "is; else a Java function is built with Maven in build_image and laid onto run_image. The image goes "
+      "to one\n"
+      "node, and the others take it from there: no registry is needed. Sources that have not changed are not "
+      "built\n"
       "again, and make no new version. Config that only the cluster has stays.\n\n"
       "Examples:\n"
       "  thaw deploy --app demo examples/fndemo\n"
       "  thaw deploy --app shop --name checkout --config STAGE=test --memory 256\n"
       "  thaw deploy --app shop --checkpoint-after 20 --json | jq -r .invoke_url\n");
-  deploy->callback([options, &context, &selected] { selected = [options, &context] { return RunDeploy(context, *options); }; });
+  deploy->callback([options, &context, &selected] {
+    selected = [options, &context] { return RunDeploy(context, *options); };
+  });
 }
 
 }  // namespace thaw::cli

@@ -56,8 +56,8 @@ absl::Status List(Context& context, const FunctionArguments& arguments) {
                {"AGE", Table::Align::kRight}});
   for (const auto& function : functions) {
     table.AddRow({Path(function), function.id(), function.image(), ShortId(function.version_id()),
-                  absl::StrCat(function.memory_mib(), " MiB"), absl::StrCat(function.timeout().seconds(), " s"),
-                  CheckpointWord(function.checkpoint()),
+                  absl::StrCat(function.memory_mib(), " MiB"),
+                  absl::StrCat(function.timeout().seconds(), " s"), CheckpointWord(function.checkpoint()),
                   FormatAge(context.env().clock.Now() - TimeOf(function.created_at()))});
   }
   context.Print(table.Render(context.out_terminal()));
@@ -87,8 +87,10 @@ void Show(Context& context, const commonpb::Function& function) {
       {"Updated", FormatTimestamp(TimeOf(function.updated_at()))}};
   const std::map<std::string, std::string> config(function.config().begin(), function.config().end());
   for (const auto& [key, value] : config) fields.emplace_back("Config", absl::StrCat(key, "=", value));
-  const std::map<std::string, std::string> annotations(function.annotations().begin(), function.annotations().end());
-  for (const auto& [key, value] : annotations) fields.emplace_back("Annotation", absl::StrCat(key, "=", value));
+  const std::map<std::string, std::string> annotations(function.annotations().begin(),
+                                                       function.annotations().end());
+  for (const auto& [key, value] : annotations)
+    fields.emplace_back("Annotation", absl::StrCat(key, "=", value));
   fields.emplace_back("Call it", absl::StrCat("thaw invoke ", Path(function)));
   fields.emplace_back("Over HTTP", absl::StrCat("curl -X POST ", context.InvokeUrl(function.id())));
   context.Print(RenderFields(fields, context.out_terminal()));
@@ -108,12 +110,13 @@ absl::StatusOr<bool> Fill(const FunctionArguments& arguments, commonpb::Function
   if (!arguments.checkpoint_after.empty()) {
     ASSIGN_OR_RETURN(*function.mutable_checkpoint(), ParseCheckpoint(arguments.checkpoint_after));
   }
-  return !function.config().empty() || !function.annotations().empty() || arguments.memory > 0 || arguments.cpu > 0 ||
-         arguments.timeout > 0 || arguments.idle_timeout > 0 || function.has_checkpoint();
+  return !function.config().empty() || !function.annotations().empty() || arguments.memory > 0 ||
+         arguments.cpu > 0 || arguments.timeout > 0 || arguments.idle_timeout > 0 ||
+         function.has_checkpoint();
 }
 
-// Names the image in `function`, and brings it from the local Docker to the cluster. With an id the cluster must have it
-// already: a name alone stands for nothing there.
+// Names the image in `function`, and brings it from the local Docker to the cluster. With an id the cluster
+// must have it already: a name alone stands for nothing there.
 absl::Status UseImage(Context& context, GatewayClient& client, const FunctionArguments& arguments,
                       commonpb::Function& function) {
   const std::string& reference = arguments.image;
@@ -122,8 +125,9 @@ absl::Status UseImage(Context& context, GatewayClient& client, const FunctionArg
     function.set_image_id(arguments.image_id);
     ASSIGN_OR_RETURN(const std::vector<std::string> holders, client.FindImage(arguments.image_id));
     if (!holders.empty()) return absl::OkStatus();
-    return WithReason(absl::FailedPreconditionError(absl::StrCat("no node has the image ", arguments.image_id)),
-                      reason::kImageUnavailable);
+    return WithReason(
+        absl::FailedPreconditionError(absl::StrCat("no node has the image ", arguments.image_id)),
+        reason::kImageUnavailable);
   }
   auto progress = context.NewProgress();
   Docker docker(context.env().processes);
@@ -219,16 +223,21 @@ void AddMany(CLI::App* command, const char* name, std::vector<std::string>& targ
 void AddSettings(CLI::App* command, FunctionArguments& arguments) {
   AddMany(command, "--config", arguments.config, "K=V", "A config value, on top of the app's");
   AddMany(command, "--annotation", arguments.annotations, "K=JSON", "An annotation");
-  command->add_option("--memory", arguments.memory, "Memory of an instance")->type_name("MIB")->check(CLI::Range(1, 8192));
-  command->add_option("--cpu", arguments.cpu, "Thousandths of a CPU")->type_name("MILLIS")->check(CLI::Range(1, 64000));
+  command->add_option("--memory", arguments.memory, "Memory of an instance")
+      ->type_name("MIB")
+      ->check(CLI::Range(1, 8192));
+  command->add_option("--cpu", arguments.cpu, "Thousandths of a CPU")
+      ->type_name("MILLIS")
+      ->check(CLI::Range(1, 64000));
   command->add_option("--timeout", arguments.timeout, "The time that one call may take")
       ->type_name("SECONDS")
       ->check(CLI::Range(1, 300));
   command->add_option("--idle-timeout", arguments.idle_timeout, "How long an idle instance is kept")
       ->type_name("SECONDS")
       ->check(CLI::Range(1, 3600));
-  command->add_option("--checkpoint-after", arguments.checkpoint_after,
-                      "Freeze an instance after this many calls, or `never`")
+  command
+      ->add_option("--checkpoint-after", arguments.checkpoint_after,
+                   "Freeze an instance after this many calls, or `never`")
       ->type_name("N|never");
 }
 
@@ -245,30 +254,38 @@ void AddFunctionsCommands(CLI::App& root, Context& context, Command& selected) {
       "  thaw functions create shop/hello my-image:1.0 --memory 256\n"
       "  thaw functions update shop/hello --checkpoint-after never\n"
       "  thaw functions delete shop/hello\n");
-  const auto bind = [&context, &selected, arguments](CLI::App* command,
-                                                     absl::Status (*run)(Context&, const FunctionArguments&)) {
+  const auto bind = [&context, &selected, arguments](
+                        CLI::App* command, absl::Status (*run)(Context&, const FunctionArguments&)) {
     command->callback([&context, &selected, arguments, run] {
       selected = [&context, arguments, run] { return run(context, *arguments); };
     });
   };
   const auto add = [&](const char* name, const char* description) {
     CLI::App* command = functions->add_subcommand(name, description);
-    command->add_option("function", arguments->function, "The function")->required()->type_name("APP/FUNCTION|ID");
+    command->add_option("function", arguments->function, "The function")
+        ->required()
+        ->type_name("APP/FUNCTION|ID");
     return command;
   };
-  CLI::App* list = functions->add_subcommand("list", "List an app's functions, or all (also: `thaw functions`)");
+  CLI::App* list =
+      functions->add_subcommand("list", "List an app's functions, or all (also: `thaw functions`)");
   list->alias("ls");
   list->add_option("app", arguments->app, "The app's name")->type_name("APP");
   bind(list, &List);
   functions->callback([functions, &context, &selected, arguments] {
-    if (functions->get_subcommands().empty()) selected = [&context, arguments] { return List(context, *arguments); };
+    if (functions->get_subcommands().empty())
+      selected = [&context, arguments] { return List(context, *arguments); };
   });
   CLI::App* create = functions->add_subcommand("create", "Make a function from an image");
-  create->add_option("function", arguments->function, "Its app and name")->required()->type_name("APP/FUNCTION");
+  create->add_option("function", arguments->function, "Its app and name")
+      ->required()
+      ->type_name("APP/FUNCTION");
   create->add_option("image", arguments->image, "An image of the local Docker; it is brought to the cluster")
       ->required()
       ->type_name("IMAGE");
-  create->add_option("--image-id", arguments->image_id, "The image's id, where a node has it and this machine does not")
+  create
+      ->add_option("--image-id", arguments->image_id,
+                   "The image's id, where a node has it and this machine does not")
       ->type_name("sha256:…");
   AddSettings(create, *arguments);
   bind(create, &Create);

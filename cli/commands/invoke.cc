@@ -76,7 +76,8 @@ absl::Status Produce(Body& body, ChunkSink sink) {
   RETURN_IF_ERROR(sink(body.head));
   if (body.rest == nullptr) return absl::OkStatus();
   std::string buffer(kMaxChunk, '\0');
-  while (body.rest->read(buffer.data(), static_cast<std::streamsize>(buffer.size())) || body.rest->gcount() > 0) {
+  while (body.rest->read(buffer.data(), static_cast<std::streamsize>(buffer.size())) ||
+         body.rest->gcount() > 0) {
     RETURN_IF_ERROR(sink(absl::string_view(buffer.data(), static_cast<std::size_t>(body.rest->gcount()))));
   }
   if (body.rest->bad()) {
@@ -85,33 +86,38 @@ absl::Status Produce(Body& body, ChunkSink sink) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<std::pair<std::string, std::string>>> ParseHeaders(const std::vector<std::string>& words) {
+absl::StatusOr<std::vector<std::pair<std::string, std::string>>> ParseHeaders(
+    const std::vector<std::string>& words) {
   std::vector<std::pair<std::string, std::string>> headers;
   for (const std::string& word : words) {
     const auto colon = word.find(':');
     if (colon == std::string::npos || colon == 0) {
       return absl::InvalidArgumentError(absl::StrCat("`--header ", word, "` is not NAME:VALUE"));
     }
-    headers.emplace_back(word.substr(0, colon), std::string(absl::StripAsciiWhitespace(word.substr(colon + 1))));
+    headers.emplace_back(word.substr(0, colon),
+                         std::string(absl::StripAsciiWhitespace(word.substr(colon + 1))));
   }
   return headers;
 }
 
 void PrintVerbose(Context& context, const gatewaypb::InvokeResponse& response) {
   const auto& start = response.start();
-  const auto phase = [](const google::protobuf::Duration& duration) { return FormatMillis(DurationOf(duration)); };
+  const auto phase = [](const google::protobuf::Duration& duration) {
+    return FormatMillis(DurationOf(duration));
+  };
   context.env().err << context.err_terminal().Paint(
                            Style::kDim,
-                           absl::StrCat(StartKindWord(start.kind()), " on node ", start.node_id(), " in ",
-                                        FormatMillis(DurationOf(start.total())), " ms: queue ",
-                                        phase(start.phases().queue()), ", container ", phase(start.phases().container()),
-                                        ", fetch ", phase(start.phases().fetch()), ", restore ",
-                                        phase(start.phases().restore()), ", function ",
-                                        phase(start.phases().function()), "; call ", response.call_id(), ", instance ",
-                                        start.instance_id(),
-                                        start.fallback_reason().empty()
-                                            ? ""
-                                            : absl::StrCat("; the snapshot was not used: ", start.fallback_reason())))
+                           absl::StrCat(
+                               StartKindWord(start.kind()), " on node ", start.node_id(), " in ",
+                               FormatMillis(DurationOf(start.total())), " ms: queue ",
+                               phase(start.phases().queue()), ", container ",
+                               phase(start.phases().container()), ", fetch ", phase(start.phases().fetch()),
+                               ", restore ", phase(start.phases().restore()), ", function ",
+                               phase(start.phases().function()), "; call ", response.call_id(), ", instance ",
+                               start.instance_id(),
+                               start.fallback_reason().empty()
+                                   ? ""
+                                   : absl::StrCat("; the snapshot was not used: ", start.fallback_reason())))
                     << "\n";
 }
 
@@ -188,22 +194,32 @@ absl::Status RunInvoke(Context& context, const InvokeArguments& arguments) {
 void AddInvokeCommand(CLI::App& root, Context& context, Command& selected) {
   auto arguments = std::make_shared<InvokeArguments>();
   CLI::App* invoke = root.add_subcommand("invoke", "Call a function");
-  invoke->add_option("function", arguments->function, "The function")->required()->type_name("APP/FUNCTION|ID");
-  invoke->add_option("-d,--data", arguments->data, "The body: a text, @FILE, or - for standard input (default: empty)")
+  invoke->add_option("function", arguments->function, "The function")
+      ->required()
+      ->type_name("APP/FUNCTION|ID");
+  invoke
+      ->add_option("-d,--data", arguments->data,
+                   "The body: a text, @FILE, or - for standard input (default: empty)")
       ->type_name("TEXT|@FILE|-");
-  invoke->add_option("--content-type", arguments->content_type,
-                     "Default: text/plain for a text, else application/octet-stream (application/json for @*.json)")
+  invoke
+      ->add_option(
+          "--content-type", arguments->content_type,
+          "Default: text/plain for a text, else application/octet-stream (application/json for @*.json)")
       ->type_name("TYPE");
   invoke->add_option("-H,--header", arguments->headers, "A header for the function; may be given again")
       ->type_name("NAME:VALUE")
       ->expected(1)
       ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  invoke->add_option("--node", arguments->node, "Pin the call to a node, where the gateway allows it")->type_name("ID");
-  invoke->add_option("--timeout", arguments->timeout, "Give up after this time; the function's own limit holds as well")
+  invoke->add_option("--node", arguments->node, "Pin the call to a node, where the gateway allows it")
+      ->type_name("ID");
+  invoke
+      ->add_option("--timeout", arguments->timeout,
+                   "Give up after this time; the function's own limit holds as well")
       ->type_name("SECONDS")
       ->check(CLI::Range(1, 3600));
-  invoke->add_flag("-v,--verbose", arguments->verbose, "Say on standard error how it started and where the time went");
+  invoke->add_flag("-v,--verbose", arguments->verbose,
+                   "Say on standard error how it started and where the time went");
   invoke->footer(
       "The answer's body goes to standard output as it is. Bodies of more than 4 MiB are streamed.\n\n"
       "Examples:\n"

@@ -42,8 +42,9 @@ absl::Status Run(Context& context, const LogsArguments& arguments) {
       context.Print(absl::StrCat(Dump(json), "\n"));
     } else if (whole) {
       const Style style = parts[2] == "err" ? Style::kRed : parts[2] == "thaw" ? Style::kCyan : Style::kPlain;
-      context.Print(absl::StrCat(terminal.Paint(Style::kDim, absl::StrCat(parts[0], " ", line.node_id(), " ", parts[1])),
-                                 " ", terminal.Paint(style, parts[2]), " ", parts[3], "\n"));
+      context.Print(absl::StrCat(
+          terminal.Paint(Style::kDim, absl::StrCat(parts[0], " ", line.node_id(), " ", parts[1])), " ",
+          terminal.Paint(style, parts[2]), " ", parts[3], "\n"));
     } else {
       context.Print(absl::StrCat(terminal.Paint(Style::kDim, line.node_id()), " ", line.line(), "\n"));
     }
@@ -65,11 +66,14 @@ void AddLogsCommand(CLI::App& root, Context& context, Command& selected) {
       ->type_name("LINES")
       ->check(CLI::Range(1, 1000000));
   logs->footer(
-      "Each line has its time, node, instance and stream: out, err, or thaw for what the instance's init says.\n\n"
+      "Each line has its time, node, instance and stream: out, err, or thaw for what the instance's init "
+      "says.\n\n"
       "Examples:\n"
       "  thaw logs demo/hello --tail 20\n"
       "  thaw logs -f demo/hello --json | jq -r 'select(.stream == \"err\") | .text'\n");
-  logs->callback([arguments, &context, &selected] { selected = [arguments, &context] { return Run(context, *arguments); }; });
+  logs->callback([arguments, &context, &selected] {
+    selected = [arguments, &context] { return Run(context, *arguments); };
+  });
 }
 
 }  // namespace thaw::cli

@@ -53,30 +53,35 @@ absl::Status Run(Context& context, bool wide) {
                                         {"PROFILE"},
                                         {"HEARTBEAT", Align::kRight}};
   if (wide) {
-    for (const char* title : {"AGENT", "ARCHITECTURE", "KERNEL"}) columns.push_back({title, Align::kLeft, false});
+    for (const char* title : {"AGENT", "ARCHITECTURE", "KERNEL"})
+      columns.push_back({title, Align::kLeft, false});
   }
   Table table(columns);
   for (const auto& node : nodes) {
-    std::vector<Table::Cell> row = {
-        node.id(),
-        {NodeStateWord(node.state()), StateStyle(node.state())},
-        node.address(),
-        absl::StrCat(FormatBytes(node.memory_reserved_bytes()), " of ", FormatBytes(node.memory_total_bytes())),
-        absl::StrCat(node.cpus()),
-        absl::StrCat(node.instances()),
-        absl::StrCat(node.busy_instances()),
-        absl::StrCat(node.slots()),
-        absl::StrCat(node.snapshots()),
-        node.container_profile(),
-        node.has_last_heartbeat() ? FormatAge(context.env().clock.Now() - TimeOf(node.last_heartbeat())) : ""};
+    std::vector<Table::Cell> row = {node.id(),
+                                    {NodeStateWord(node.state()), StateStyle(node.state())},
+                                    node.address(),
+                                    absl::StrCat(FormatBytes(node.memory_reserved_bytes()), " of ",
+                                                 FormatBytes(node.memory_total_bytes())),
+                                    absl::StrCat(node.cpus()),
+                                    absl::StrCat(node.instances()),
+                                    absl::StrCat(node.busy_instances()),
+                                    absl::StrCat(node.slots()),
+                                    absl::StrCat(node.snapshots()),
+                                    node.container_profile(),
+                                    node.has_last_heartbeat()
+                                        ? FormatAge(context.env().clock.Now() - TimeOf(node.last_heartbeat()))
+                                        : ""};
     if (wide) {
-      for (const std::string& text : {node.agent_version(), node.architecture(), node.kernel()}) row.emplace_back(text);
+      for (const std::string& text : {node.agent_version(), node.architecture(), node.kernel()})
+        row.emplace_back(text);
     }
     table.AddRow(std::move(row));
   }
   context.Print(table.Render(context.out_terminal()));
   for (const auto& node : nodes) {
-    if (!node.reason().empty()) context.Print(absl::StrCat("node ", node.id(), ": ", Printable(node.reason()), "\n"));
+    if (!node.reason().empty())
+      context.Print(absl::StrCat("node ", node.id(), ": ", Printable(node.reason()), "\n"));
     if (wide && !node.profile_note().empty()) {
       context.Print(absl::StrCat("node ", node.id(), ": profile ", node.container_profile(), ": ",
                                  Printable(node.profile_note()), "\n"));
@@ -91,8 +96,11 @@ void AddNodesCommand(CLI::App& root, Context& context, Command& selected) {
   auto wide = std::make_shared<bool>(false);
   CLI::App* nodes = root.add_subcommand("nodes", "List the cluster's nodes");
   nodes->add_flag("-w,--wide", *wide, "Also versions, kernels, and why a container profile is in use");
-  nodes->footer("Examples:\n  thaw nodes\n  thaw nodes --json | jq -r '.nodes[] | select(.state != \"ready\") | .id'\n");
-  nodes->callback([wide, &context, &selected] { selected = [wide, &context] { return Run(context, *wide); }; });
+  nodes->footer(
+      "Examples:\n  thaw nodes\n  thaw nodes --json | jq -r '.nodes[] | select(.state != \"ready\") | "
+      ".id'\n");
+  nodes->callback(
+      [wide, &context, &selected] { selected = [wide, &context] { return Run(context, *wide); }; });
 }
 
 }  // namespace thaw::cli

@@ -42,13 +42,13 @@ int PrintError(const absl::Status& status, Context& context) {
   return static_cast<int>(code);
 }
 
-// What was wrong with the command line, with what was probably meant. `command` is the deepest one that was recognised.
+// What was wrong with the command line, with what was probably meant. `command` is the deepest one that was
+// recognised.
 std::string DescribeParseError(const CLI::ParseError& error, const CLI::App& root, const CLI::App& command,
                                const std::string& name, const std::vector<std::string>& arguments) {
   const int code = error.get_exit_code();
-  const bool no_subcommand =
-      code == static_cast<int>(CLI::ExitCodes::RequiredError) && command.get_require_subcommand_min() > 0 &&
-      command.get_subcommands().empty();
+  const bool no_subcommand = code == static_cast<int>(CLI::ExitCodes::RequiredError) &&
+                             command.get_require_subcommand_min() > 0 && command.get_subcommands().empty();
   if (code != static_cast<int>(CLI::ExitCodes::ExtrasError) && !no_subcommand) return error.what();
   const std::vector<std::string> unknown = root.remaining(/*recurse=*/true);
   const auto first = std::find_if(arguments.begin(), arguments.end(), [&unknown](const std::string& word) {
@@ -76,7 +76,8 @@ std::string DescribeParseError(const CLI::ParseError& error, const CLI::App& roo
 
 std::unique_ptr<CLI::App> MakeCommandTree(Context& context, Command& selected) {
   auto app = std::make_unique<CLI::App>(
-      "Deploys and calls functions of a Thaw cluster, whose functions are restored from snapshots instead of started.",
+      "Deploys and calls functions of a Thaw cluster, whose functions are restored from snapshots instead of "
+      "started.",
       "thaw");
   app->fallthrough();
   app->require_subcommand(1, 1);
@@ -91,7 +92,8 @@ std::unique_ptr<CLI::App> MakeCommandTree(Context& context, Command& selected) {
                   "Talk TLS, and trust the authority in this PEM file (THAW_TLS_CA)")
       ->type_name("FILE");
   app->add_option("--http-url", context.http_url,
-                  "The gateway's HTTP address, for the URLs that are shown (THAW_HTTP_URL; else port 8080 of --server)")
+                  "The gateway's HTTP address, for the URLs that are shown (THAW_HTTP_URL; else port 8080 of "
+                  "--server)")
       ->type_name("URL");
   app->add_flag("--json", context.json, "Print results, and errors, as JSON");
   app->add_flag("--no-color", context.no_color, "No colours (as NO_COLOR does)");

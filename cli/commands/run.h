@@ -9,8 +9,8 @@
 
 namespace thaw::cli {
 
-// The whole program: parses `arguments` (without the program's name), runs the command, prints its result or error,
-// and returns the exit code (cli/exit_code.h).
+// The whole program: parses `arguments` (without the program's name), runs the command, prints its result or
+// error, and returns the exit code (cli/exit_code.h).
 int RunCli(const std::vector<std::string>& arguments, Environment& environment);
 
 // The command tree, for help and completion. `context` and `selected` must outlive it.

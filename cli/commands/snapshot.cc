@@ -41,8 +41,9 @@ absl::Status List(Context& context, const SnapshotArguments& arguments) {
     return absl::OkStatus();
   }
   if (snapshots.empty()) {
-    context.Print("no snapshots yet; one is made when an instance has answered enough calls (5, unless the function "
-                  "says otherwise)\n");
+    context.Print(
+        "no snapshots yet; one is made when an instance has answered enough calls (5, unless the function "
+        "says otherwise)\n");
     return absl::OkStatus();
   }
   using Align = Table::Align;
@@ -72,8 +73,8 @@ absl::Status List(Context& context, const SnapshotArguments& arguments) {
 absl::StatusOr<commonpb::SnapshotInfo> Find(GatewayClient& client, const std::string& text) {
   if (text.size() >= kIdLength) return client.GetSnapshot(text);
   if (text.size() < kShortestPrefix) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("`", text, "` is too short: give at least ", kShortestPrefix, " characters of the snapshot's id"));
+    return absl::InvalidArgumentError(absl::StrCat("`", text, "` is too short: give at least ",
+                                                   kShortestPrefix, " characters of the snapshot's id"));
   }
   ASSIGN_OR_RETURN(const auto all, client.ListSnapshots(""));
   const commonpb::SnapshotInfo* found = nullptr;
@@ -81,7 +82,8 @@ absl::StatusOr<commonpb::SnapshotInfo> Find(GatewayClient& client, const std::st
     if (!absl::StartsWith(snapshot.id(), text)) continue;
     if (found != nullptr) {
       return absl::InvalidArgumentError(absl::StrCat("more than one snapshot's id begins with ", text, ": ",
-                                                     found->id(), " and ", snapshot.id(), "; give more of it"));
+                                                     found->id(), " and ", snapshot.id(),
+                                                     "; give more of it"));
     }
     found = &snapshot;
   }
@@ -101,13 +103,16 @@ absl::Status Inspect(Context& context, const SnapshotArguments& arguments) {
   }
   context.Print(RenderFields(
       {{"Snapshot", snapshot.id()},
-       {"Function", absl::StrCat(snapshot.app_name(), "/", snapshot.function_name(), " (", snapshot.function_id(), ")")},
+       {"Function",
+        absl::StrCat(snapshot.app_name(), "/", snapshot.function_name(), " (", snapshot.function_id(), ")")},
        {"Version", snapshot.version_id()},
-       {"Made on", absl::StrCat("node ", snapshot.node_id(), ", ", FormatTimestamp(TimeOf(snapshot.created_at())))},
+       {"Made on",
+        absl::StrCat("node ", snapshot.node_id(), ", ", FormatTimestamp(TimeOf(snapshot.created_at())))},
        {"Made in", absl::StrCat(FormatMillis(DurationOf(snapshot.checkpoint_duration())), " ms")},
        {"Held by", absl::StrJoin(snapshot.holders(), ", ")},
        {"Size", absl::StrCat(FormatBytes(snapshot.raw_bytes()), " (", snapshot.raw_bytes(), " bytes)")},
-       {"Stored", absl::StrCat(FormatBytes(snapshot.stored_bytes()), " (", snapshot.stored_bytes(), " bytes)")},
+       {"Stored",
+        absl::StrCat(FormatBytes(snapshot.stored_bytes()), " (", snapshot.stored_bytes(), " bytes)")},
        {"Calls", absl::StrCat(snapshot.invocations(), " answered before it was frozen")},
        {"Engine", snapshot.engine()},
        {"Architecture", snapshot.architecture()}},
@@ -143,21 +148,26 @@ void AddSnapshotCommands(CLI::App& root, Context& context, Command& selected) {
       "  thaw snapshot ls demo/hello\n"
       "  thaw snapshot inspect 4f2a91c0\n"
       "  thaw snapshot rm 4f2a91c0          the next start is cold; running instances stay\n");
-  const auto bind = [&context, &selected, arguments](CLI::App* command,
-                                                     absl::Status (*run)(Context&, const SnapshotArguments&)) {
+  const auto bind = [&context, &selected, arguments](
+                        CLI::App* command, absl::Status (*run)(Context&, const SnapshotArguments&)) {
     command->callback([&context, &selected, arguments, run] {
       selected = [&context, arguments, run] { return run(context, *arguments); };
     });
   };
-  CLI::App* list = snapshot->add_subcommand("ls", "List snapshots, of one function or all (also: `thaw snapshot`)");
+  CLI::App* list =
+      snapshot->add_subcommand("ls", "List snapshots, of one function or all (also: `thaw snapshot`)");
   list->alias("list");
   list->add_option("function", arguments->function, "Only this function's")->type_name("APP/FUNCTION|ID");
   bind(list, &List);
   snapshot->callback([snapshot, &context, &selected, arguments] {
-    if (snapshot->get_subcommands().empty()) selected = [&context, arguments] { return List(context, *arguments); };
+    if (snapshot->get_subcommands().empty())
+      selected = [&context, arguments] { return List(context, *arguments); };
   });
   CLI::App* inspect = snapshot->add_subcommand("inspect", "Show a snapshot");
-  inspect->add_option("id", arguments->ids, "Its id, or how it begins")->required()->expected(1)->type_name("ID");
+  inspect->add_option("id", arguments->ids, "Its id, or how it begins")
+      ->required()
+      ->expected(1)
+      ->type_name("ID");
   bind(inspect, &Inspect);
   CLI::App* remove = snapshot->add_subcommand("rm", "Remove snapshots, everywhere");
   remove->alias("delete");

@@ -1,3 +1,5 @@
+#include "common/version/version.h"
+
 #include <CLI/CLI.hpp>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -8,7 +10,6 @@
 #include "cli/output/table.h"
 #include "cli/output/wire.h"
 #include "common/status/status_macros.h"
-#include "common/version/version.h"
 
 namespace thaw::cli {
 namespace {
@@ -19,7 +20,8 @@ absl::Status Run(Context& context, bool client_only) {
   absl::StatusOr<gatewaypb::ServerInfo> server = absl::UnknownError("not asked");
   if (!client_only) {
     const auto client = context.Client();
-    server = client.ok() ? (*client)->GetServerInfo() : absl::StatusOr<gatewaypb::ServerInfo>(client.status());
+    server =
+        client.ok() ? (*client)->GetServerInfo() : absl::StatusOr<gatewaypb::ServerInfo>(client.status());
   }
   json["server"] = nullptr;
   std::vector<std::pair<std::string, std::string>> fields = {{"Client", absl::StrCat("thaw ", kVersion)}};
@@ -28,12 +30,14 @@ absl::Status Run(Context& context, bool client_only) {
                       {"address", context.connection.server},
                       {"node_pinning", server->node_pinning()},
                       {"max_body_bytes", server->max_body_bytes()}};
-    fields.emplace_back("Server", absl::StrCat("thaw ", server->version(), " at ", context.connection.server));
+    fields.emplace_back("Server",
+                        absl::StrCat("thaw ", server->version(), " at ", context.connection.server));
     fields.emplace_back("Node pinning", server->node_pinning() ? "allowed" : "not allowed");
     fields.emplace_back("Largest body", FormatBytes(server->max_body_bytes()));
   }
   // The client's version is known whatever the server says.
-  context.Print(context.json ? absl::StrCat(DumpPretty(json), "\n") : RenderFields(fields, context.out_terminal()));
+  context.Print(context.json ? absl::StrCat(DumpPretty(json), "\n")
+                             : RenderFields(fields, context.out_terminal()));
   return client_only ? absl::OkStatus() : server.status();
 }
 

@@ -25,14 +25,17 @@ constexpr absl::Duration kAnswerAfterLoss = absl::Seconds(5);
 constexpr int kCallsBeforeFreeze = 5;
 
 // Ends the steps after a claim that the rest stands on has failed; the report says which.
-absl::Status GiveUp() { return WithReason(absl::InternalError("a claim failed"), local_reason::kClaimFailed); }
+absl::Status GiveUp() {
+  return WithReason(absl::InternalError("a claim failed"), local_reason::kClaimFailed);
+}
 
 std::string Millis(absl::Duration duration) { return absl::StrCat(FormatMillis(duration), " ms"); }
 
 std::string Describe(const DemoCall& call) {
-  return absl::StrCat("call ", call.index, " was ", call.start, " on node ", call.node, " in ", Millis(call.total),
-                      ", token ", call.token.substr(0, 8), ", calls ", call.calls_answered,
-                      call.fallback_reason.empty() ? "" : absl::StrCat(", fell back: ", call.fallback_reason));
+  return absl::StrCat(
+      "call ", call.index, " was ", call.start, " on node ", call.node, " in ", Millis(call.total),
+      ", token ", call.token.substr(0, 8), ", calls ", call.calls_answered,
+      call.fallback_reason.empty() ? "" : absl::StrCat(", fell back: ", call.fallback_reason));
 }
 
 }  // namespace
@@ -41,8 +44,8 @@ absl::StatusOr<DemoAnswer> ParseDemoAnswer(const std::string& body) {
   const auto json = nlohmann::json::parse(body, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object() || !json.contains("token") || !json["token"].is_string() || !json.contains("calls") ||
       !json["calls"].is_number_integer()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the demo function answered `", body.substr(0, 200), "` instead of JSON with token and calls"));
+    return absl::InvalidArgumentError(absl::StrCat("the demo function answered `", body.substr(0, 200),
+                                                   "` instead of JSON with token and calls"));
   }
   return DemoAnswer{json["token"].get<std::string>(), json["calls"].get<std::int64_t>()};
 }
@@ -53,8 +56,9 @@ absl::Status DemoStatus(const DemoReport& report) {
   for (const DemoCheck& check : report.checks) {
     if (!check.ok) failed.push_back(absl::StrCat(check.name, " (", check.detail, ")"));
   }
-  return WithReason(absl::InternalError(absl::StrCat("the demo's claim did not hold: ", absl::StrJoin(failed, "; "))),
-                    local_reason::kClaimFailed);
+  return WithReason(
+      absl::InternalError(absl::StrCat("the demo's claim did not hold: ", absl::StrJoin(failed, "; "))),
+      local_reason::kClaimFailed);
 }
 
 absl::Status Demo::Run() {
@@ -63,7 +67,8 @@ absl::Status Demo::Run() {
   if (!status.ok()) return status;
   status = Steps();
   if (status.ok()) CheckSpeed();
-  if (!status.ok()) deps_.progress.Failed(ReasonOf(status) == local_reason::kClaimFailed ? "" : status.message());
+  if (!status.ok())
+    deps_.progress.Failed(ReasonOf(status) == local_reason::kClaimFailed ? "" : status.message());
   CleanUp();
   if (ReasonOf(status) == local_reason::kClaimFailed) return absl::OkStatus();
   return status;
@@ -81,13 +86,14 @@ absl::Status Demo::Steps() {
 absl::Status Demo::CheckCluster() {
   ASSIGN_OR_RETURN(const gatewaypb::ServerInfo server, deps_.client.GetServerInfo());
   if (!server.node_pinning()) {
-    return WithReason(absl::FailedPreconditionError("the demo pins calls to nodes, which this gateway does not allow"),
-                      reason::kNodePinningForbidden);
+    return WithReason(
+        absl::FailedPreconditionError("the demo pins calls to nodes, which this gateway does not allow"),
+        reason::kNodePinningForbidden);
   }
   for (const std::string& node : {options_.node_a, options_.node_b, options_.node_c}) {
     if (options_.metrics.count(node) == 0) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("no metrics address for node ", node, "; give it with --metrics ", node, "=HOST:PORT"));
+      return absl::InvalidArgumentError(absl::StrCat("no metrics address for node ", node,
+                                                     "; give it with --metrics ", node, "=HOST:PORT"));
     }
   }
   deps_.progress.Start("the cluster's three nodes");
@@ -96,7 +102,8 @@ absl::Status Demo::CheckCluster() {
       const auto node = GetNode(id);
       if (!node.ok() && node.status().code() != absl::StatusCode::kNotFound) return node.status();
       if (!node.ok() || node->state() != commonpb::NODE_STATE_READY) {
-        missing = absl::StrCat("waiting for node ", id, node.ok() ? ", which is " + NodeStateWord(node->state()) : "");
+        missing = absl::StrCat("waiting for node ", id,
+                               node.ok() ? ", which is " + NodeStateWord(node->state()) : "");
         return false;
       }
       if (id == options_.node_a) instances_before_ = node->instances();
@@ -106,9 +113,9 @@ absl::Status Demo::CheckCluster() {
   if (!ready.ok() || !*ready) deps_.progress.Failed("");
   RETURN_IF_ERROR(ready.status());
   if (!*ready) {
-    return WithReason(absl::FailedPreconditionError(
-                          absl::StrCat("the demo needs the nodes ", options_.node_a, ", ", options_.node_b, " and ",
-                                       options_.node_c, " ready; name others with --node-a, --node-b and --node-c")),
+    return WithReason(absl::FailedPreconditionError(absl::StrCat(
+                          "the demo needs the nodes ", options_.node_a, ", ", options_.node_b, " and ",
+                          options_.node_c, " ready; name others with --node-a, --node-b and --node-c")),
                       reason::kNoNodeReady);
   }
   for (const std::string& node : {options_.node_a, options_.node_b, options_.node_c}) {
@@ -133,7 +140,8 @@ absl::Status Demo::StepDeploy() {
 
   deps_.progress.Start("the image on every node");
   std::vector<std::string> holders;
-  ASSIGN_OR_RETURN(const bool everywhere, WaitUntil(options_.image_limit, [&](std::string& missing) -> absl::StatusOr<bool> {
+  ASSIGN_OR_RETURN(const bool everywhere,
+                   WaitUntil(options_.image_limit, [&](std::string& missing) -> absl::StatusOr<bool> {
                      ASSIGN_OR_RETURN(holders, deps_.client.FindImage(function_.image_id()));
                      for (const std::string& node : {options_.node_a, options_.node_b, options_.node_c}) {
                        if (std::find(holders.begin(), holders.end(), node) == holders.end()) {
@@ -158,7 +166,8 @@ absl::Status Demo::StepColdAndWarm() {
   token_ = cold.token;
   Check("first_call_cold", cold.start == "cold" && cold.node == options_.node_a && cold.calls_answered == 1,
         Describe(cold));
-  Check("first_call_over_five_seconds", cold.total > kColdAtLeast, absl::StrCat("it took ", Millis(cold.total)));
+  Check("first_call_over_five_seconds", cold.total > kColdAtLeast,
+        absl::StrCat("it took ", Millis(cold.total)));
   deps_.progress.Done(Millis(cold.total));
 
   deps_.progress.Start("calls two to five, warm");
@@ -182,7 +191,8 @@ absl::Status Demo::StepColdAndWarm() {
 absl::Status Demo::StepSnapshot() {
   deps_.progress.Note("Step 3 of 6: it is frozen after its fifth call");
   deps_.progress.Start("the snapshot");
-  ASSIGN_OR_RETURN(const bool listed, WaitUntil(options_.snapshot_limit, [this](std::string& missing) -> absl::StatusOr<bool> {
+  ASSIGN_OR_RETURN(const bool listed,
+                   WaitUntil(options_.snapshot_limit, [this](std::string& missing) -> absl::StatusOr<bool> {
                      ASSIGN_OR_RETURN(const auto snapshots, deps_.client.ListSnapshots(function_.id()));
                      missing = "waiting for it to be dumped, tried and published";
                      if (snapshots.empty()) return false;
@@ -199,15 +209,16 @@ absl::Status Demo::StepSnapshot() {
   Check("snapshot_published",
         snapshot.node_id() == options_.node_a && snapshot.raw_bytes() > 0 && snapshot.stored_bytes() > 0 &&
             snapshot.invocations() == kCallsBeforeFreeze && snapshot.version_id() == function_.version_id(),
-        absl::StrCat(ShortId(snapshot.id()), " of node ", snapshot.node_id(), ", ", FormatBytes(snapshot.raw_bytes()),
-                     " stored in ", FormatBytes(snapshot.stored_bytes()), ", after ", snapshot.invocations(),
-                     " calls, version ", ShortId(snapshot.version_id())));
-  deps_.progress.Done(absl::StrCat(FormatBytes(snapshot.raw_bytes()), ", stored in ",
-                                   FormatBytes(snapshot.stored_bytes())));
+        absl::StrCat(ShortId(snapshot.id()), " of node ", snapshot.node_id(), ", ",
+                     FormatBytes(snapshot.raw_bytes()), " stored in ", FormatBytes(snapshot.stored_bytes()),
+                     ", after ", snapshot.invocations(), " calls, version ", ShortId(snapshot.version_id())));
+  deps_.progress.Done(
+      absl::StrCat(FormatBytes(snapshot.raw_bytes()), ", stored in ", FormatBytes(snapshot.stored_bytes())));
 
   deps_.progress.Start("a slot on every node");
   std::string slots;
-  ASSIGN_OR_RETURN(const bool prepared, WaitUntil(options_.slot_limit, [&](std::string& missing) -> absl::StatusOr<bool> {
+  ASSIGN_OR_RETURN(const bool prepared,
+                   WaitUntil(options_.slot_limit, [&](std::string& missing) -> absl::StatusOr<bool> {
                      slots.clear();
                      bool all = true;
                      for (const std::string& id : {options_.node_b, options_.node_c}) {
@@ -228,21 +239,26 @@ absl::Status Demo::StepSnapshot() {
 }
 
 absl::Status Demo::StepRestoredHere() {
-  deps_.progress.Note(absl::StrCat("Step 4 of 6: the idle instance goes; node ", options_.node_a, " thaws it"));
+  deps_.progress.Note(
+      absl::StrCat("Step 4 of 6: the idle instance goes; node ", options_.node_a, " thaws it"));
   deps_.progress.Start("the end of the idle instance");
   std::uint32_t instances = 0;
-  ASSIGN_OR_RETURN(const bool gone, WaitUntil(options_.idle_timeout + options_.idle_limit, [&](std::string& missing) -> absl::StatusOr<bool> {
-                     ASSIGN_OR_RETURN(const commonpb::Node node, GetNode(options_.node_a));
-                     instances = node.instances();
-                     missing = absl::StrCat("node ", options_.node_a, " has ", instances,
-                                            instances == 1 ? " instance" : " instances");
-                     return instances <= instances_before_ && deps_.clock.Now() - last_call_ >= options_.idle_timeout;
-                   }));
+  ASSIGN_OR_RETURN(const bool gone,
+                   WaitUntil(options_.idle_timeout + options_.idle_limit,
+                             [&](std::string& missing) -> absl::StatusOr<bool> {
+                               ASSIGN_OR_RETURN(const commonpb::Node node, GetNode(options_.node_a));
+                               instances = node.instances();
+                               missing = absl::StrCat("node ", options_.node_a, " has ", instances,
+                                                      instances == 1 ? " instance" : " instances");
+                               return instances <= instances_before_ &&
+                                      deps_.clock.Now() - last_call_ >= options_.idle_timeout;
+                             }));
   Check("idle_instance_ended", gone,
         absl::StrCat("node ", options_.node_a, " has ", instances, " instances, and had ", instances_before_,
                      " before the demo"));
   if (!gone) return GiveUp();
-  deps_.progress.Done(absl::StrCat(FormatShortDuration(deps_.clock.Now() - last_call_), " after its last call"));
+  deps_.progress.Done(
+      absl::StrCat(FormatShortDuration(deps_.clock.Now() - last_call_), " after its last call"));
 
   deps_.progress.Start(absl::StrCat("the next call on node ", options_.node_a));
   ASSIGN_OR_RETURN(const DemoCall call, Call("restored_same_node", options_.node_a));
@@ -260,7 +276,8 @@ absl::Status Demo::StepRestoredElsewhere() {
   ASSIGN_OR_RETURN(const commonpb::SnapshotInfo snapshot, deps_.client.GetSnapshot(report_.snapshot->id()));
   const bool held = std::find(snapshot.holders().begin(), snapshot.holders().end(), options_.node_b) !=
                     snapshot.holders().end();
-  Check("b_had_no_snapshot", !held, absl::StrCat("its holders were: ", absl::StrJoin(snapshot.holders(), ", ")));
+  Check("b_had_no_snapshot", !held,
+        absl::StrCat("its holders were: ", absl::StrJoin(snapshot.holders(), ", ")));
   ASSIGN_OR_RETURN(const Counters before, Scrape(options_.node_b));
   ASSIGN_OR_RETURN(const Counters a_before, Scrape(options_.node_a));
   ASSIGN_OR_RETURN(const DemoCall call, Call("restored_other_node", options_.node_b));
@@ -308,8 +325,8 @@ void Demo::CheckSpeed() {
     slowest = std::max(slowest, call.total);
   }
   Check("restored_under_a_tenth", any && slowest < tenth,
-        any ? absl::StrCat("the slowest restored call took ", Millis(slowest), ", a tenth of the cold one is ",
-                           Millis(tenth))
+        any ? absl::StrCat("the slowest restored call took ", Millis(slowest),
+                           ", a tenth of the cold one is ", Millis(tenth))
             : std::string("no call was restored"));
 }
 
@@ -329,8 +346,9 @@ void Demo::CleanUp() {
       if (!ready.ok()) started = ready.status();
     }
     const bool back = started.ok() && state == "ready";
-    Check("node_a_back", back, started.ok() ? absl::StrCat("node ", options_.node_a, " is ", state)
-                                            : std::string(started.message()));
+    Check("node_a_back", back,
+          started.ok() ? absl::StrCat("node ", options_.node_a, " is ", state)
+                       : std::string(started.message()));
     if (back) {
       deps_.progress.Done("ready");
     } else {
@@ -338,8 +356,8 @@ void Demo::CleanUp() {
     }
   }
   if (options_.keep) {
-    deps_.progress.Note(absl::StrCat("Kept: ", app_name_, "/fndemo. Remove it with `thaw apps delete ", app_name_,
-                                     " --recursive`"));
+    deps_.progress.Note(absl::StrCat("Kept: ", app_name_, "/fndemo. Remove it with `thaw apps delete ",
+                                     app_name_, " --recursive`"));
     return;
   }
   deps_.progress.Start("removing the demo's app, function and image");
@@ -368,7 +386,8 @@ void Demo::CleanUp() {
   });
   if (!image_gone.ok() || !*image_gone) left.push_back(absl::StrCat("the image: ", removed.message()));
   Check("cleaned_up", left.empty(),
-        left.empty() ? absl::StrCat(app_name_, " and its image are gone") : absl::StrCat("left: ", absl::StrJoin(left, "; ")));
+        left.empty() ? absl::StrCat(app_name_, " and its image are gone")
+                     : absl::StrCat("left: ", absl::StrJoin(left, "; ")));
   if (left.empty()) {
     deps_.progress.Done("");
   } else {
@@ -420,7 +439,8 @@ absl::StatusOr<DemoCall> Demo::Call(const std::string& step, const std::string& 
 void Demo::CheckRestored(const DemoCall& call, const std::string& node, const std::string& kind,
                          const std::string& suffix) {
   Check(absl::StrCat("restored_", suffix), call.start == kind && call.node == node, Describe(call));
-  Check(absl::StrCat("frozen_state_", suffix), call.token == token_ && call.calls_answered == kCallsBeforeFreeze + 1,
+  Check(absl::StrCat("frozen_state_", suffix),
+        call.token == token_ && call.calls_answered == kCallsBeforeFreeze + 1,
         absl::StrCat("token ", call.token.substr(0, 8), ", calls ", call.calls_answered, "; frozen was ",
                      token_.substr(0, 8), " after ", kCallsBeforeFreeze));
 }
@@ -488,14 +508,16 @@ void Demo::CheckReceived(const std::string& node, const Counters& before, const 
   // Chunks that the node had from other snapshots were not missing, so it may be less than the whole.
   const bool agrees =
       received > 0 && received <= static_cast<double>(report_.snapshot->stored_bytes()) && sent >= received;
-  const auto bytes = [](double value) { return FormatBytes(static_cast<std::uint64_t>(std::max(0.0, value))); };
+  const auto bytes = [](double value) {
+    return FormatBytes(static_cast<std::uint64_t>(std::max(0.0, value)));
+  };
   Check(name, agrees,
         absl::StrCat("node ", node, " received ", bytes(received), " of the snapshot's ",
                      FormatBytes(report_.snapshot->stored_bytes()), "; node ", from, " sent ", bytes(sent)));
 }
 
-void Demo::CheckAnswered(const std::string& node, const Counters& before, const std::map<std::string, int>& expected,
-                         const std::string& name) {
+void Demo::CheckAnswered(const std::string& node, const Counters& before,
+                         const std::map<std::string, int>& expected, const std::string& name) {
   const auto now = Scrape(node);
   if (!now.ok()) {
     Check(name, false, std::string(now.status().message()));

@@ -21,8 +21,9 @@
 
 namespace thaw::cli {
 
-// The demo of the idea: a slow function is frozen after its fifth call and thawed on the same node, on another node,
-// and after its node is gone. Every claim is checked; the report has all of them, and what was measured.
+// The demo of the idea: a slow function is frozen after its fifth call and thawed on the same node, on
+// another node, and after its node is gone. Every claim is checked; the report has all of them, and what was
+// measured.
 //
 //   1  deploy a fresh function, and see its image on every node
 //   2  first call on A: cold, over five seconds; calls two to five: warm
@@ -31,7 +32,8 @@ namespace thaw::cli {
 //   5  a call on B, which never ran it: restored-remote, and B has received the snapshot's chunks
 //   6  A is killed: the next call is answered within five seconds; a call on C is restored-remote
 //
-// Afterwards A is brought back, and function, app and image are removed: also when a claim fails or the user interrupts.
+// Afterwards A is brought back, and function, app and image are removed: also when a claim fails or the user
+// interrupts.
 class Demo {
  public:
   struct Options {
@@ -40,7 +42,8 @@ class Demo {
     // Node id to host:port of its metrics page.
     std::map<std::string, std::string> metrics;
     absl::Duration idle_timeout = absl::Seconds(2);
-    // The most that is waited for: the image on every node, the snapshot, the end of the idle instance, a node.
+    // The most that is waited for: the image on every node, the snapshot, the end of the idle instance, a
+    // node.
     absl::Duration image_limit = absl::Minutes(2);
     absl::Duration snapshot_limit = absl::Minutes(2);
     absl::Duration idle_limit = absl::Seconds(30);
@@ -64,8 +67,8 @@ class Demo {
 
   Demo(Deps deps, Options options) : deps_(std::move(deps)), options_(std::move(options)) {}
 
-  // Runs it once. An error is one that kept the demo from being held at all (cluster out of reach, deploy failed,
-  // interrupted); a claim that fails is in the report. `report()` has what was found in either case.
+  // Runs it once. An error is one that kept the demo from being held at all (cluster out of reach, deploy
+  // failed, interrupted); a claim that fails is in the report. `report()` has what was found in either case.
   absl::Status Run();
   const DemoReport& report() const { return report_; }
 
@@ -84,11 +87,13 @@ class Demo {
   // Calls the function, pinned to `node` unless it is empty, and adds the call to the report.
   absl::StatusOr<DemoCall> Call(const std::string& step, const std::string& node);
   // A restored call's claims: kind, node, token, count.
-  void CheckRestored(const DemoCall& call, const std::string& node, const std::string& kind, const std::string& suffix);
+  void CheckRestored(const DemoCall& call, const std::string& node, const std::string& kind,
+                     const std::string& suffix);
   void Check(const std::string& name, bool ok, const std::string& detail);
-  // Polls until `done` says so, for at most `limit`; false when the time is up. `done` describes in its argument what is
-  // still missing.
-  absl::StatusOr<bool> WaitUntil(absl::Duration limit, const std::function<absl::StatusOr<bool>(std::string&)>& done);
+  // Polls until `done` says so, for at most `limit`; false when the time is up. `done` describes in its
+  // argument what is still missing.
+  absl::StatusOr<bool> WaitUntil(absl::Duration limit,
+                                 const std::function<absl::StatusOr<bool>(std::string&)>& done);
   absl::StatusOr<commonpb::Node> GetNode(const std::string& id);
 
   // What a node's counters say now.
@@ -102,8 +107,8 @@ class Demo {
   // That `node` has received no more than the snapshot's chunks, and all of it from `from`.
   void CheckReceived(const std::string& node, const Counters& before, const std::string& from,
                      const Counters& from_before, const std::string& name);
-  void CheckAnswered(const std::string& node, const Counters& before, const std::map<std::string, int>& expected,
-                     const std::string& name);
+  void CheckAnswered(const std::string& node, const Counters& before,
+                     const std::map<std::string, int>& expected, const std::string& name);
 
   Deps deps_;
   const Options options_;
@@ -118,7 +123,8 @@ class Demo {
   bool a_killed_ = false;
 };
 
-// The exit-worthy status of a finished demo: OK, or an INTERNAL error with reason CLAIM_FAILED that names the claims.
+// The exit-worthy status of a finished demo: OK, or an INTERNAL error with reason CLAIM_FAILED that names the
+// claims.
 absl::Status DemoStatus(const DemoReport& report);
 
 // Reads the demo function's answer: JSON with `token` and `calls`. INVALID_ARGUMENT otherwise.

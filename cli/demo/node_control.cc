@@ -10,11 +10,11 @@ absl::StatusOr<std::string> DockerNodeControl::FindAgent(const std::string& node
   ASSIGN_OR_RETURN(const std::vector<std::string> found,
                    docker_.FindContainers({"thaw.role=agent", absl::StrCat("thaw.node=", node)}));
   if (found.size() == 1) return found.front();
-  return LocalError(
-      absl::FailedPreconditionError(absl::StrCat(
-          found.empty() ? "no container" : "more than one container", " here has the labels thaw.role=agent and thaw.node=",
-          node, "; say how to stop and start the node with --kill-node and --start-node")),
-      local_reason::kToolFailed);
+  return LocalError(absl::FailedPreconditionError(absl::StrCat(
+                        found.empty() ? "no container" : "more than one container",
+                        " here has the labels thaw.role=agent and thaw.node=", node,
+                        "; say how to stop and start the node with --kill-node and --start-node")),
+                    local_reason::kToolFailed);
 }
 
 absl::Status DockerNodeControl::Kill(const std::string& node) {

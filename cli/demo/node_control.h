@@ -19,8 +19,8 @@ class NodeControl {
   virtual absl::Status Start(const std::string& node) = 0;
 };
 
-// Nodes of deploy/compose.yaml on the local Docker: the agent has the labels thaw.role=agent and thaw.node=ID, the
-// function containers thaw.role=slot and thaw.node=ID.
+// Nodes of deploy/compose.yaml on the local Docker: the agent has the labels thaw.role=agent and
+// thaw.node=ID, the function containers thaw.role=slot and thaw.node=ID.
 class DockerNodeControl final : public NodeControl {
  public:
   // `docker` must outlive it.
@@ -33,11 +33,12 @@ class DockerNodeControl final : public NodeControl {
   Docker& docker_;
 };
 
-// Runs the operator's commands with `sh -c`, THAW_NODE set to the node's id, a minute each. An empty command falls back
-// to `fallback`. Both must outlive it.
+// Runs the operator's commands with `sh -c`, THAW_NODE set to the node's id, a minute each. An empty command
+// falls back to `fallback`. Both must outlive it.
 class HookNodeControl final : public NodeControl {
  public:
-  HookNodeControl(ProcessRunner& runner, NodeControl& fallback, std::string kill_command, std::string start_command)
+  HookNodeControl(ProcessRunner& runner, NodeControl& fallback, std::string kill_command,
+                  std::string start_command)
       : runner_(runner),
         fallback_(fallback),
         kill_command_(std::move(kill_command)),

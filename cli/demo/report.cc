@@ -13,7 +13,8 @@
 namespace thaw::cli {
 
 bool DemoReport::ok() const {
-  return !checks.empty() && std::all_of(checks.begin(), checks.end(), [](const DemoCheck& check) { return check.ok; });
+  return !checks.empty() &&
+         std::all_of(checks.begin(), checks.end(), [](const DemoCheck& check) { return check.ok; });
 }
 
 std::string RenderDemoReport(const DemoReport& report, const Terminal& terminal) {
@@ -36,10 +37,20 @@ std::string RenderDemoReport(const DemoReport& report, const Terminal& terminal)
       const auto phase = [](const google::protobuf::Duration& duration) {
         return FormatMillis(DurationOf(duration));
       };
-      const Style style = call.start == "cold" ? Style::kYellow : call.start == "warm" ? Style::kPlain : Style::kGreen;
-      table.AddRow({absl::StrCat(call.index), call.step, call.node, {call.start, style}, FormatMillis(call.total),
-                    phase(call.phases.queue()), phase(call.phases.container()), phase(call.phases.fetch()),
-                    phase(call.phases.restore()), phase(call.phases.function()), call.token.substr(0, 8),
+      const Style style = call.start == "cold"   ? Style::kYellow
+                          : call.start == "warm" ? Style::kPlain
+                                                 : Style::kGreen;
+      table.AddRow({absl::StrCat(call.index),
+                    call.step,
+                    call.node,
+                    {call.start, style},
+                    FormatMillis(call.total),
+                    phase(call.phases.queue()),
+                    phase(call.phases.container()),
+                    phase(call.phases.fetch()),
+                    phase(call.phases.restore()),
+                    phase(call.phases.function()),
+                    call.token.substr(0, 8),
                     absl::StrCat(call.calls_answered)});
     }
     absl::StrAppend(&out, table.Render(terminal), "\n");
@@ -51,8 +62,9 @@ std::string RenderDemoReport(const DemoReport& report, const Terminal& terminal)
                     ", made in ", FormatMillis(DurationOf(snapshot.checkpoint_duration())), " ms\n\n");
   }
   for (const DemoCheck& check : report.checks) {
-    absl::StrAppend(&out, check.ok ? terminal.Paint(Style::kGreen, "ok    ") : terminal.Paint(Style::kRed, "FAILED"),
-                    " ", check.name, ": ", Printable(check.detail), "\n");
+    absl::StrAppend(
+        &out, check.ok ? terminal.Paint(Style::kGreen, "ok    ") : terminal.Paint(Style::kRed, "FAILED"), " ",
+        check.name, ": ", Printable(check.detail), "\n");
   }
   return out;
 }

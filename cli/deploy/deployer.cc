@@ -15,10 +15,12 @@ namespace thaw::cli {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr absl::string_view kNameCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+constexpr absl::string_view kNameCharacters =
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
 
 absl::Status CheckName(absl::string_view what, absl::string_view name) {
-  if (!name.empty() && name.size() <= 255 && name.find_first_not_of(kNameCharacters) == absl::string_view::npos) {
+  if (!name.empty() && name.size() <= 255 &&
+      name.find_first_not_of(kNameCharacters) == absl::string_view::npos) {
     return absl::OkStatus();
   }
   return absl::InvalidArgumentError(
@@ -29,7 +31,8 @@ absl::Status CheckName(absl::string_view what, absl::string_view name) {
 commonpb::Function Wanted(const DeployRequest& request, const FuncFile& file) {
   commonpb::Function wanted;
   wanted.set_memory_mib(request.memory_mib.value_or(file.memory_mib.value_or(0)));
-  if (const auto timeout = request.timeout_s.has_value() ? request.timeout_s : file.timeout_s; timeout.has_value()) {
+  if (const auto timeout = request.timeout_s.has_value() ? request.timeout_s : file.timeout_s;
+      timeout.has_value()) {
     wanted.mutable_timeout()->set_seconds(*timeout);
   }
   if (const auto idle = request.idle_timeout_s.has_value() ? request.idle_timeout_s : file.idle_timeout_s;
@@ -68,14 +71,16 @@ bool Satisfies(const commonpb::Function& current, const commonpb::Function& want
   return current.image_id() == wanted.image_id() && current.image() == wanted.image() &&
          (wanted.memory_mib() == 0 || current.memory_mib() == wanted.memory_mib()) &&
          (!wanted.has_timeout() || current.timeout().seconds() == wanted.timeout().seconds()) &&
-         (!wanted.has_idle_timeout() || current.idle_timeout().seconds() == wanted.idle_timeout().seconds()) &&
+         (!wanted.has_idle_timeout() ||
+          current.idle_timeout().seconds() == wanted.idle_timeout().seconds()) &&
          (!wanted.has_checkpoint() || SamePolicy(current.checkpoint(), wanted.checkpoint())) &&
-         SameEntries(wanted.config(), current.config()) && SameEntries(wanted.annotations(), current.annotations());
+         SameEntries(wanted.config(), current.config()) &&
+         SameEntries(wanted.annotations(), current.annotations());
 }
 
 // Config that the func file expects and nobody gives.
-absl::Status CheckExpectedConfig(const FuncFile& file, const commonpb::Function& wanted, const commonpb::App& app,
-                                 const commonpb::Function& current) {
+absl::Status CheckExpectedConfig(const FuncFile& file, const commonpb::Function& wanted,
+                                 const commonpb::App& app, const commonpb::Function& current) {
   for (const auto& expected : file.expected_config) {
     if (!expected.required) continue;
     const auto has = [&expected](const google::protobuf::Map<std::string, std::string>& config) {
@@ -84,7 +89,8 @@ absl::Status CheckExpectedConfig(const FuncFile& file, const commonpb::Function&
     };
     if (has(wanted.config()) || has(app.config()) || has(current.config())) continue;
     return absl::InvalidArgumentError(absl::StrCat(file.file_name, ":", expected.line, ": the config key `",
-                                                   expected.name, "` is required and has no value; give it with --config ",
+                                                   expected.name,
+                                                   "` is required and has no value; give it with --config ",
                                                    expected.name, "=VALUE, or in the app's config"));
   }
   return absl::OkStatus();
@@ -114,7 +120,8 @@ absl::StatusOr<DeployResult> Deployer::Deploy(const DeployRequest& request) {
   commonpb::GetAppRequest get_app;
   get_app.set_name(request.app);
   auto app = client_.GetApp(get_app);
-  if (!app.ok() && (app.status().code() != absl::StatusCode::kNotFound || !request.create_app)) return app.status();
+  if (!app.ok() && (app.status().code() != absl::StatusCode::kNotFound || !request.create_app))
+    return app.status();
   commonpb::Function current;
   if (app.ok()) {
     result.app = *app;

@@ -51,8 +51,9 @@ class Deployer {
   Deployer(GatewayClient& client, Docker& docker, ImageBuilder& builder, Progress& progress)
       : client_(client), docker_(docker), builder_(builder), progress_(progress) {}
 
-  // Builds the image unless one of the same sources is there, brings it to the cluster unless a node has it, and makes
-  // or updates the function unless it is as wanted. Config merges: keys that only the cluster has stay.
+  // Builds the image unless one of the same sources is there, brings it to the cluster unless a node has it,
+  // and makes or updates the function unless it is as wanted. Config merges: keys that only the cluster has
+  // stay.
   //
   //   INVALID_ARGUMENT  the func file or the sources are wrong (file, line, what to write)
   //   NOT_FOUND         no func file; or no such app and create_app is false

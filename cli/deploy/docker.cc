@@ -33,15 +33,16 @@ bool SaysNoSuch(absl::string_view text) {
 }
 
 absl::Status NoDocker() {
-  return LocalError(absl::FailedPreconditionError("there is no `docker` program in PATH, and images are built and "
-                                                  "read with it"),
-                    local_reason::kDockerMissing);
+  return LocalError(
+      absl::FailedPreconditionError("there is no `docker` program in PATH, and images are built and "
+                                    "read with it"),
+      local_reason::kDockerMissing);
 }
 
 absl::Status NoDaemon(absl::string_view words) {
-  return LocalError(absl::FailedPreconditionError(
-                        absl::StrCat("docker can't reach its daemon: ", LastLines(words, 1))),
-                    local_reason::kDockerDaemon);
+  return LocalError(
+      absl::FailedPreconditionError(absl::StrCat("docker can't reach its daemon: ", LastLines(words, 1))),
+      local_reason::kDockerDaemon);
 }
 
 }  // namespace
@@ -64,8 +65,9 @@ absl::StatusOr<ProcessResult> Docker::Run(ProcessSpec spec, absl::string_view ac
   if (!result.ok()) {
     if (result.status().code() == absl::StatusCode::kNotFound) return NoDocker();
     if (result.status().code() == absl::StatusCode::kCancelled) return result.status();
-    return LocalError(absl::Status(result.status().code(), absl::StrCat("can't ", act, ": ", result.status().message())),
-                      local_reason::kToolFailed);
+    return LocalError(
+        absl::Status(result.status().code(), absl::StrCat("can't ", act, ": ", result.status().message())),
+        local_reason::kToolFailed);
   }
   if (result->exit_code != 0) {
     const std::string& words = result->error_output.empty() ? result->output : result->error_output;
@@ -90,7 +92,8 @@ absl::StatusOr<std::optional<LocalImage>> Docker::InspectImage(const std::string
   const std::vector<std::string> fields =
       absl::StrSplit(absl::StripAsciiWhitespace(result->output), ' ', absl::SkipEmpty());
   LocalImage image;
-  if (fields.size() != 2 || !absl::StartsWith(fields[0], "sha256:") || !absl::SimpleAtoi(fields[1], &image.size_bytes)) {
+  if (fields.size() != 2 || !absl::StartsWith(fields[0], "sha256:") ||
+      !absl::SimpleAtoi(fields[1], &image.size_bytes)) {
     return LocalError(absl::InternalError(absl::StrCat("docker described the image ", reference, " as `",
                                                        LastLines(result->output, 1), "`")),
                       local_reason::kToolFailed);
@@ -99,7 +102,8 @@ absl::StatusOr<std::optional<LocalImage>> Docker::InspectImage(const std::string
   return image;
 }
 
-absl::Status Docker::PullImage(const std::string& reference, const std::function<void(absl::string_view)>& on_line) {
+absl::Status Docker::PullImage(const std::string& reference,
+                               const std::function<void(absl::string_view)>& on_line) {
   return Run({"pull", reference}, kPull, absl::StrCat("pull the image ", reference), on_line).status();
 }
 
@@ -130,13 +134,15 @@ absl::Status Docker::SaveImage(const std::string& reference,
   RETURN_IF_ERROR(result.status());
   if (result->exit_code == 0) return absl::OkStatus();
   if (SaysNoDaemon(result->error_output)) return NoDaemon(result->error_output);
-  return LocalError(absl::FailedPreconditionError(absl::StrCat("can't read the image ", reference, " out of docker: ",
-                                                               LastLines(result->error_output, 3))),
-                    local_reason::kToolFailed);
+  return LocalError(
+      absl::FailedPreconditionError(absl::StrCat("can't read the image ", reference,
+                                                 " out of docker: ", LastLines(result->error_output, 3))),
+      local_reason::kToolFailed);
 }
 
 absl::Status Docker::BuildImage(const Build& build, const std::function<void(absl::string_view)>& on_line) {
-  std::vector<std::string> arguments = {"build", "--force-rm", "--tag", build.tag, "--file", build.dockerfile};
+  std::vector<std::string> arguments = {"build",   "--force-rm", "--tag",
+                                        build.tag, "--file",     build.dockerfile};
   if (build.no_cache) arguments.push_back("--no-cache");
   for (const auto& [name, value] : build.arguments) {
     arguments.push_back("--build-arg");
@@ -153,11 +159,10 @@ absl::Status Docker::BuildImage(const Build& build, const std::function<void(abs
   return result.status();
 }
 
-absl::StatusOr<std::string> Docker::CreateContainer(const std::vector<std::string>& arguments) {
+absl::Status Docker::CreateContainer(const std::vector<std::string>& arguments) {
   std::vector<std::string> all = {"create"};
   all.insert(all.end(), arguments.begin(), arguments.end());
-  ASSIGN_OR_RETURN(const ProcessResult result, Run(std::move(all), absl::Minutes(2), "create a build container"));
-  return LastLines(result.output, 1);
+  return Run(std::move(all), absl::Minutes(2), "create a build container").status();
 }
 
 absl::StatusOr<ProcessResult> Docker::StartAttached(const std::string& container, absl::Duration timeout,
@@ -168,17 +173,20 @@ absl::StatusOr<ProcessResult> Docker::StartAttached(const std::string& container
   spec.on_line = on_line;
   auto result = runner_.Run(spec);
   if (result.status().code() == absl::StatusCode::kNotFound) return NoDocker();
-  if (result.ok() && result->exit_code != 0 && SaysNoDaemon(result->error_output)) return NoDaemon(result->error_output);
+  if (result.ok() && result->exit_code != 0 && SaysNoDaemon(result->error_output))
+    return NoDaemon(result->error_output);
   return result;
 }
 
-absl::Status Docker::CopyInto(const std::string& source, const std::string& container, const std::string& target) {
+absl::Status Docker::CopyInto(const std::string& source, const std::string& container,
+                              const std::string& target) {
   return Run({"cp", source, absl::StrCat(container, ":", target)}, kCopy,
              absl::StrCat("copy ", source, " into the build container"))
       .status();
 }
 
-absl::Status Docker::CopyOut(const std::string& container, const std::string& source, const std::string& target) {
+absl::Status Docker::CopyOut(const std::string& container, const std::string& source,
+                             const std::string& target) {
   return Run({"cp", absl::StrCat(container, ":", source), target}, kCopy,
              absl::StrCat("copy ", source, " out of the build container"))
       .status();
@@ -199,7 +207,8 @@ absl::Status Docker::KillContainer(const std::string& container) {
 }
 
 absl::Status Docker::StartContainer(const std::string& container) {
-  return Run({"start", container}, absl::Minutes(1), absl::StrCat("start the container ", container)).status();
+  return Run({"start", container}, absl::Minutes(1), absl::StrCat("start the container ", container))
+      .status();
 }
 
 absl::StatusOr<std::vector<std::string>> Docker::FindContainers(const std::vector<std::string>& labels) {

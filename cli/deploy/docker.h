@@ -21,8 +21,8 @@ struct LocalImage {
   std::uint64_t size_bytes = 0;
 };
 
-// The `docker` program on this machine, one method per act, each with a time limit. Every error has a local reason
-// (cli/exit_code.h): no such program, no daemon, or what docker said. Threads: any.
+// The `docker` program on this machine, one method per act, each with a time limit. Every error has a local
+// reason (cli/exit_code.h): no such program, no daemon, or what docker said. Threads: any.
 class Docker {
  public:
   // `runner` must outlive it.
@@ -39,22 +39,23 @@ class Docker {
   // The names (with tags) of the local images that match a pattern such as `thaw.local/demo/*`.
   absl::StatusOr<std::vector<std::string>> ListImages(const std::string& pattern);
   // The image's archive, to `sink`.
-  absl::Status SaveImage(const std::string& reference, const std::function<absl::Status(absl::string_view)>& sink);
+  absl::Status SaveImage(const std::string& reference,
+                         const std::function<absl::Status(absl::string_view)>& sink);
 
   struct Build {
     std::string tag;
     std::string context;
     std::string dockerfile;
     bool no_cache = false;
-    // With the classic builder, which takes its base from the local images and asks no registry; else with the
-    // engine's own choice.
+    // With the classic builder, which takes its base from the local images and asks no registry; else with
+    // the engine's own choice.
     bool classic = false;
     std::vector<std::pair<std::string, std::string>> arguments;
   };
   absl::Status BuildImage(const Build& build, const std::function<void(absl::string_view)>& on_line);
 
   // A stopped container. `arguments` are docker's, then the image and its command.
-  absl::StatusOr<std::string> CreateContainer(const std::vector<std::string>& arguments);
+  absl::Status CreateContainer(const std::vector<std::string>& arguments);
   // Runs it to its end. The result's exit code is the container's.
   absl::StatusOr<ProcessResult> StartAttached(const std::string& container, absl::Duration timeout,
                                               const std::function<void(absl::string_view)>& on_line);

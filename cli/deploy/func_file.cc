@@ -37,19 +37,23 @@ class Reader {
       return At(root, "the file must hold keys and values, such as `schema_version: 20180708`");
     }
     using Handler = std::function<void(const std::string&, const YAML::Node&)>;
-    const auto text = [this](std::string FuncFile::*field) -> Handler {
-      return [this, field](const std::string& key, const YAML::Node& node) { file_.*field = Text(key, node); };
+    const auto text = [this](std::string FuncFile::* field) -> Handler {
+      return
+          [this, field](const std::string& key, const YAML::Node& node) { file_.*field = Text(key, node); };
     };
-    const auto number = [this](std::optional<std::uint32_t> FuncFile::*field, std::uint32_t most,
+    const auto number = [this](std::optional<std::uint32_t> FuncFile::* field, std::uint32_t most,
                                const char* unit) -> Handler {
       return [this, field, most, unit](const std::string& key, const YAML::Node& node) {
         file_.*field = Number(key, node, most, unit);
       };
     };
-    const auto words = [this](std::vector<std::string> FuncFile::*field) -> Handler {
-      return [this, field](const std::string& key, const YAML::Node& node) { file_.*field = Words(key, node); };
+    const auto words = [this](std::vector<std::string> FuncFile::* field) -> Handler {
+      return
+          [this, field](const std::string& key, const YAML::Node& node) { file_.*field = Words(key, node); };
     };
-    const Handler ignored = [this](const std::string& key, const YAML::Node&) { file_.ignored_keys.push_back(key); };
+    const Handler ignored = [this](const std::string& key, const YAML::Node&) {
+      file_.ignored_keys.push_back(key);
+    };
     bool has_schema = false;
     const std::vector<std::pair<std::string, Handler>> handlers = {
         {"schema_version",
@@ -65,7 +69,8 @@ class Reader {
            constexpr absl::string_view kNameCharacters =
                "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
            if (ok() && (file_.name.empty() || file_.name.size() > 255 ||
-                        absl::string_view(file_.name).find_first_not_of(kNameCharacters) != absl::string_view::npos)) {
+                        absl::string_view(file_.name).find_first_not_of(kNameCharacters) !=
+                            absl::string_view::npos)) {
              Fail(node, absl::StrCat("name `", file_.name, "` must be 1 to 255 letters, digits, `_` or `-`"));
            }
          }},
@@ -97,13 +102,15 @@ class Reader {
       if (!entry.first.IsScalar()) return At(entry.first, "a key must be a word");
       const std::string key = entry.first.Scalar();
       if (!seen.insert(key).second) return At(entry.first, absl::StrCat("key `", key, "` is there twice"));
-      const auto it = std::find_if(handlers.begin(), handlers.end(), [&](const auto& h) { return h.first == key; });
+      const auto it =
+          std::find_if(handlers.begin(), handlers.end(), [&](const auto& h) { return h.first == key; });
       if (it == handlers.end()) {
         std::vector<std::string> known;
         for (const auto& [name, handler] : handlers) known.push_back(name);
         const std::string meant = ClosestWord(key, known);
-        return At(entry.first, absl::StrCat("key `", key, "` is not known",
-                                            meant.empty() ? "" : absl::StrCat("; did you mean `", meant, "`?")));
+        return At(entry.first,
+                  absl::StrCat("key `", key, "` is not known",
+                               meant.empty() ? "" : absl::StrCat("; did you mean `", meant, "`?")));
       }
       // A key without a value means as much as no key.
       if (entry.second.IsNull()) continue;
@@ -111,7 +118,8 @@ class Reader {
       RETURN_IF_ERROR(status_);
     }
     if (!has_schema) {
-      return At(root, absl::StrCat("schema_version is missing; add the line `schema_version: ", kSchemaVersion, "`"));
+      return At(root, absl::StrCat(
+                          "schema_version is missing; add the line `schema_version: ", kSchemaVersion, "`"));
     }
     return std::move(file_);
   }
@@ -121,7 +129,8 @@ class Reader {
 
   absl::Status At(const YAML::Node& node, absl::string_view message) const {
     const YAML::Mark mark = node.Mark();
-    return absl::InvalidArgumentError(absl::StrCat(file_.file_name, ":", std::max(0, mark.line) + 1, ": ", message));
+    return absl::InvalidArgumentError(
+        absl::StrCat(file_.file_name, ":", std::max(0, mark.line) + 1, ": ", message));
   }
   void Fail(const YAML::Node& node, absl::string_view message) {
     if (status_.ok()) status_ = At(node, message);
@@ -138,9 +147,11 @@ class Reader {
 
   std::uint32_t Number(const std::string& key, const YAML::Node& node, std::uint32_t most, const char* unit) {
     std::uint32_t value = 0;
-    const bool good = node.IsScalar() && absl::SimpleAtoi(node.Scalar(), &value) && value >= 1 && value <= most;
-    Expect(node, good, key, absl::StrCat("a whole number of ", unit, ", 1 to ", most,
-                                         node.IsScalar() ? absl::StrCat("; it is `", node.Scalar(), "`") : ""));
+    const bool good =
+        node.IsScalar() && absl::SimpleAtoi(node.Scalar(), &value) && value >= 1 && value <= most;
+    Expect(node, good, key,
+           absl::StrCat("a whole number of ", unit, ", 1 to ", most,
+                        node.IsScalar() ? absl::StrCat("; it is `", node.Scalar(), "`") : ""));
     return value;
   }
 
@@ -156,7 +167,9 @@ class Reader {
   void Config(const std::string& key, const YAML::Node& node) {
     if (!Expect(node, node.IsMap(), key, "keys and values, such as `config: {LEVEL: info}`")) return;
     for (const auto& entry : node) {
-      if (!Expect(entry.second, entry.second.IsScalar(), absl::StrCat(key, ".", entry.first.Scalar()), "a text")) return;
+      if (!Expect(entry.second, entry.second.IsScalar(), absl::StrCat(key, ".", entry.first.Scalar()),
+                  "a text"))
+        return;
       file_.config[entry.first.Scalar()] = entry.second.Scalar();
     }
   }
@@ -221,10 +234,12 @@ absl::StatusOr<FuncFile> ParseFuncFile(absl::string_view text, const std::string
     try {
       [[maybe_unused]] const auto checked = nlohmann::json::parse(source);
     } catch (const nlohmann::json::parse_error& error) {
-      const auto line = 1 + std::count(source.begin(),
-                                       source.begin() + static_cast<std::ptrdiff_t>(std::min(error.byte, source.size())),
-                                       '\n');
-      return absl::InvalidArgumentError(absl::StrCat(file_name, ":", line, ": this is not JSON; check its commas, "
+      const auto line =
+          1 + std::count(source.begin(),
+                         source.begin() + static_cast<std::ptrdiff_t>(std::min(error.byte, source.size())),
+                         '\n');
+      return absl::InvalidArgumentError(absl::StrCat(file_name, ":", line,
+                                                     ": this is not JSON; check its commas, "
                                                      "quotes and brackets"));
     }
     std::replace(source.begin(), source.end(), '\t', ' ');
@@ -233,7 +248,8 @@ absl::StatusOr<FuncFile> ParseFuncFile(absl::string_view text, const std::string
   try {
     const YAML::Node root = YAML::Load(source);
     if (!root.IsDefined() || root.IsNull()) {
-      return absl::InvalidArgumentError(absl::StrCat(file_name, ":1: the file is empty; it needs at least "
+      return absl::InvalidArgumentError(absl::StrCat(file_name,
+                                                     ":1: the file is empty; it needs at least "
                                                      "schema_version, name, runtime and cmd"));
     }
     return Reader(file_name).Read(root);

@@ -19,6 +19,7 @@
 #include "cli/deploy/source_digest.h"
 #include "cli/exit_code.h"
 #include "common/crypto/sha256.h"
+#include "common/ids/ids.h"
 #include "common/status/reasons.h"
 #include "common/status/status_macros.h"
 
@@ -39,9 +40,10 @@ class ScratchDirectory {
   static absl::StatusOr<ScratchDirectory> Make(const std::string& parent) {
     std::string path = absl::StrCat(parent, "/thaw-build-XXXXXX");
     if (mkdtemp(path.data()) == nullptr) {
-      return LocalError(absl::FailedPreconditionError(absl::StrCat("can't make a scratch folder in ", parent, ": ",
-                                                                   strerror(errno), "; set TMPDIR to another one")),
-                        local_reason::kFile);
+      return LocalError(
+          absl::FailedPreconditionError(absl::StrCat("can't make a scratch folder in ", parent, ": ",
+                                                     strerror(errno), "; set TMPDIR to another one")),
+          local_reason::kFile);
     }
     return ScratchDirectory(path);
   }
@@ -78,12 +80,14 @@ absl::Status CopySources(const std::string& from, const std::string& to) {
   for (fs::directory_iterator it(from, error), end; !error && it != end; it.increment(error)) {
     const std::string name = it->path().filename().string();
     if (name == ".git" || name == "target") continue;
-    fs::copy(it->path(), fs::path(to) / name, fs::copy_options::recursive | fs::copy_options::copy_symlinks, error);
+    fs::copy(it->path(), fs::path(to) / name, fs::copy_options::recursive | fs::copy_options::copy_symlinks,
+             error);
     if (error) break;
   }
   if (!error) return absl::OkStatus();
-  return LocalError(absl::FailedPreconditionError(absl::StrCat("can't copy ", from, " for the build: ", error.message())),
-                    local_reason::kFile);
+  return LocalError(
+      absl::FailedPreconditionError(absl::StrCat("can't copy ", from, " for the build: ", error.message())),
+      local_reason::kFile);
 }
 
 }  // namespace
@@ -120,9 +124,10 @@ absl::Status ImageBuilder::RunBuildSteps(const std::string& directory, const Fun
     return LocalError(
         absl::FailedPreconditionError(absl::StrCat(
             file.file_name, ": the build step `", step, "` failed: ",
-            result.ok() ? absl::StrCat("exit code ", result->exit_code, "\n",
-                                       LastLines(absl::StrCat(result->output, "\n", result->error_output), 15))
-                        : std::string(result.status().message()))),
+            result.ok()
+                ? absl::StrCat("exit code ", result->exit_code, "\n",
+                               LastLines(absl::StrCat(result->output, "\n", result->error_output), 15))
+                : std::string(result.status().message()))),
         local_reason::kBuildFailed);
   }
   return absl::OkStatus();
@@ -143,10 +148,10 @@ absl::StatusOr<LocalImage> ImageBuilder::NeedImage(const std::string& reference,
     progress_.Failed("");
     if (pulled.code() == absl::StatusCode::kCancelled) return pulled;
   }
-  return LocalError(absl::NotFoundError(absl::StrCat(file.file_name, ": there is no local image `", reference,
-                                                     "`, which ", key, " names, and it can't be pulled: ",
-                                                     pulled.message())),
-                    local_reason::kLocalImageMissing);
+  return LocalError(
+      absl::NotFoundError(absl::StrCat(file.file_name, ": there is no local image `", reference, "`, which ",
+                                       key, " names, and it can't be pulled: ", pulled.message())),
+      local_reason::kLocalImageMissing);
 }
 
 absl::StatusOr<BuildPlan> ImageBuilder::Plan(const std::string& directory, const FuncFile& file,
@@ -162,17 +167,22 @@ absl::StatusOr<BuildPlan> ImageBuilder::Plan(const std::string& directory, const
     const auto bad = [&file](absl::string_view what) {
       return absl::InvalidArgumentError(absl::StrCat(file.file_name, ": ", what));
     };
-    if (file.runtime.empty()) return bad("`runtime` is missing; write `runtime: java`, or put a Dockerfile beside it");
+    if (file.runtime.empty())
+      return bad("`runtime` is missing; write `runtime: java`, or put a Dockerfile beside it");
     if (!absl::StartsWith(file.runtime, "java")) {
-      return bad(absl::StrCat("Thaw builds runtime java by itself; for runtime `", file.runtime,
-                              "` put a Dockerfile beside it, whose image serves Fn's http-stream contract (each of Fn's "
-                              "FDKs does)"));
+      return bad(absl::StrCat(
+          "Thaw builds runtime java by itself; for runtime `", file.runtime,
+          "` put a Dockerfile beside it, whose image serves Fn's http-stream contract (each of Fn's "
+          "FDKs does)"));
     }
     if (!Exists(fs::path(directory) / "pom.xml")) {
-      return bad("runtime java needs a pom.xml beside it (or a Dockerfile, which may build any way it likes)");
+      return bad(
+          "runtime java needs a pom.xml beside it (or a Dockerfile, which may build any way it likes)");
     }
-    if (file.cmd.empty()) return bad("`cmd` is missing; write for example `cmd: com.example.fn.Hello::handleRequest`");
-    if (file.build_image.empty()) return bad("`build_image` is missing; write `build_image: thaw/java-build`");
+    if (file.cmd.empty())
+      return bad("`cmd` is missing; write for example `cmd: com.example.fn.Hello::handleRequest`");
+    if (file.build_image.empty())
+      return bad("`build_image` is missing; write `build_image: thaw/java-build`");
     if (file.run_image.empty()) return bad("`run_image` is missing; write `run_image: thaw/java-runtime`");
     plan.kind = BuildPlan::Kind::kMaven;
     plan.build_image = file.build_image;
@@ -184,8 +194,8 @@ absl::StatusOr<BuildPlan> ImageBuilder::Plan(const std::string& directory, const
     // The func file's limits and config are not in the image; its words that are, are added by themselves.
     ASSIGN_OR_RETURN(const std::string sources,
                      SourceDigest(directory, {"target", "func.yaml", "func.yml", "func.json"}));
-    digest.Update(absl::StrCat("maven:", sources, "\n", build_image.id, "\n", run_image.id, "\n", ExecForm(plan.cmd),
-                               "\n", ExecForm(plan.entrypoint)));
+    digest.Update(absl::StrCat("maven:", sources, "\n", build_image.id, "\n", run_image.id, "\n",
+                               ExecForm(plan.cmd), "\n", ExecForm(plan.entrypoint)));
   }
   // Docker allows 128 characters in a tag, of [A-Za-z0-9_.-].
   std::string version = file.version.empty() ? "0.0.0" : file.version.substr(0, 64);
@@ -200,7 +210,8 @@ absl::StatusOr<BuildPlan> ImageBuilder::Plan(const std::string& directory, const
 
 absl::StatusOr<ImageBuilder::Built> ImageBuilder::Build(const BuildPlan& plan, bool no_cache) {
   ASSIGN_OR_RETURN(std::optional<LocalImage> before, docker_.InspectImage(plan.tag));
-  // A Dockerfile's base images may have changed unseen by the digest; Docker's own cache makes a rebuild quick.
+  // A Dockerfile's base images may have changed unseen by the digest; Docker's own cache makes a rebuild
+  // quick.
   if (before.has_value() && !no_cache && plan.kind == BuildPlan::Kind::kMaven) return Built{*before, false};
   absl::Status built;
   if (plan.kind == BuildPlan::Kind::kMaven) {
@@ -222,8 +233,9 @@ absl::StatusOr<ImageBuilder::Built> ImageBuilder::Build(const BuildPlan& plan, b
   ASSIGN_OR_RETURN(const std::optional<LocalImage> image, docker_.InspectImage(plan.tag));
   if (!image.has_value()) {
     progress_.Failed("");
-    return LocalError(absl::InternalError(absl::StrCat("docker built ", plan.tag, ", but does not have it now")),
-                      local_reason::kBuildFailed);
+    return LocalError(
+        absl::InternalError(absl::StrCat("docker built ", plan.tag, ", but does not have it now")),
+        local_reason::kBuildFailed);
   }
   progress_.Done(plan.tag);
   return Built{*image, !before.has_value() || before->id != image->id};
@@ -248,9 +260,9 @@ absl::Status ImageBuilder::BuildWithMaven(const BuildPlan& plan, bool no_cache) 
     ASSIGN_OR_RETURN(maven, RunMaven(plan, sources, /*offline=*/false, all));
   }
   if (maven.exit_code != 0) {
-    return LocalError(absl::FailedPreconditionError(
-                          absl::StrCat("the Maven build in ", plan.build_image, " failed (exit code ", maven.exit_code,
-                                       "):\n", LastLines(absl::StrCat(maven.output, "\n", maven.error_output), 25))),
+    return LocalError(absl::FailedPreconditionError(absl::StrCat(
+                          "the Maven build in ", plan.build_image, " failed (exit code ", maven.exit_code,
+                          "):\n", LastLines(absl::StrCat(maven.output, "\n", maven.error_output), 25))),
                       local_reason::kBuildFailed);
   }
   int count = 0;
@@ -261,10 +273,11 @@ absl::Status ImageBuilder::BuildWithMaven(const BuildPlan& plan, bool no_cache) 
     ++count;
   }
   if (error || count == 0) {
-    return LocalError(absl::FailedPreconditionError(
-                          error ? absl::StrCat("can't collect the jars in ", all, ": ", error.message())
-                                : "the Maven build made no jar in target/; set <packaging>jar</packaging> in pom.xml"),
-                      local_reason::kBuildFailed);
+    return LocalError(
+        absl::FailedPreconditionError(
+            error ? absl::StrCat("can't collect the jars in ", all, ": ", error.message())
+                  : "the Maven build made no jar in target/; set <packaging>jar</packaging> in pom.xml"),
+        local_reason::kBuildFailed);
   }
 
   progress_.Detail("laying them onto the run image");
@@ -277,8 +290,9 @@ absl::Status ImageBuilder::BuildWithMaven(const BuildPlan& plan, bool no_cache) 
   file.close();
   // Outside the context, where a function's file of that name could not be meant.
   if (!file) {
-    return LocalError(absl::FailedPreconditionError(absl::StrCat("can't write ", dockerfile_path, ": is the disk full?")),
-                      local_reason::kFile);
+    return LocalError(
+        absl::FailedPreconditionError(absl::StrCat("can't write ", dockerfile_path, ": is the disk full?")),
+        local_reason::kFile);
   }
   return docker_.BuildImage({.tag = plan.tag,
                              .context = context.string(),
@@ -289,19 +303,24 @@ absl::Status ImageBuilder::BuildWithMaven(const BuildPlan& plan, bool no_cache) 
                             [this](absl::string_view line) { progress_.Detail(line); });
 }
 
-absl::StatusOr<ProcessResult> ImageBuilder::RunMaven(const BuildPlan& plan, const std::string& sources, bool offline,
-                                                     const std::string& jars) {
-  // The sources are copied into a container of their own instead of being mounted: Maven's target/ then never lies in
-  // the user's folder as root's, and a Docker on another host or beside this process's own container does as well.
-  std::vector<std::string> create = {"--network", "host", "--workdir", kSourceDirectory, plan.build_image};
+absl::StatusOr<ProcessResult> ImageBuilder::RunMaven(const BuildPlan& plan, const std::string& sources,
+                                                     bool offline, const std::string& jars) {
+  // The sources are copied into a container of their own instead of being mounted: Maven's target/ then never
+  // lies in the user's folder as root's, and a Docker on another host or beside this process's own container
+  // does as well.
+  // Named here, so that it can be removed also when the answer to its creation never comes.
+  const std::string container = absl::StrCat("thaw-build-", NewHexId());
+  std::vector<std::string> create = {"--name",    container,        "--network",     "host",
+                                     "--workdir", kSourceDirectory, plan.build_image};
   // Only the run that may need the network is given what that takes.
   const std::string settings = offline ? "" : MavenSettings(options_.proxies);
   const bool with_ca = !offline && !options_.ca_bundle.empty();
   std::vector<std::string> command = MavenBuildCommand(offline, settings.empty() ? "" : kSettingsInContainer);
   if (with_ca) command = WithTrustStore(kCaInContainer, std::move(command));
   create.insert(create.end(), command.begin(), command.end());
-  ASSIGN_OR_RETURN(const std::string container, docker_.CreateContainer(create));
-  const auto remove = absl::MakeCleanup([this, container] { docker_.RemoveContainers({container}).IgnoreError(); });
+  const auto remove =
+      absl::MakeCleanup([this, container] { docker_.RemoveContainers({container}).IgnoreError(); });
+  RETURN_IF_ERROR(docker_.CreateContainer(create));
   RETURN_IF_ERROR(docker_.CopyInto(sources + "/.", container, kSourceDirectory));
   if (with_ca) RETURN_IF_ERROR(docker_.CopyInto(options_.ca_bundle, container, kCaInContainer));
   if (!settings.empty()) {
@@ -309,9 +328,9 @@ absl::StatusOr<ProcessResult> ImageBuilder::RunMaven(const BuildPlan& plan, cons
     std::ofstream(file) << settings;
     RETURN_IF_ERROR(docker_.CopyInto(file, container, kSettingsInContainer));
   }
-  ASSIGN_OR_RETURN(ProcessResult result, docker_.StartAttached(container, kMaven, [this](absl::string_view line) {
-    progress_.Detail(line);
-  }));
+  ASSIGN_OR_RETURN(
+      ProcessResult result,
+      docker_.StartAttached(container, kMaven, [this](absl::string_view line) { progress_.Detail(line); }));
   if (result.exit_code == 0) {
     RETURN_IF_ERROR(docker_.CopyOut(container, absl::StrCat(kSourceDirectory, "/target"), jars));
   }

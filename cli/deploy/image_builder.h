@@ -34,8 +34,8 @@ struct BuildPlan {
 // Makes function images with the local Docker. One thread at a time. What it is given must outlive it.
 class ImageBuilder {
  public:
-  // `ca_bundle` is a PEM file that build containers shall trust (SSL_CERT_FILE), or "". `proxies` are build arguments
-  // for Dockerfiles (HTTP_PROXY and its kin).
+  // `ca_bundle` is a PEM file that build containers shall trust (SSL_CERT_FILE), or "". `proxies` are build
+  // arguments for Dockerfiles (HTTP_PROXY and its kin).
   struct Options {
     std::string ca_bundle;
     std::vector<std::pair<std::string, std::string>> proxies;
@@ -47,8 +47,9 @@ class ImageBuilder {
   // Runs the func file's `build` lines, in the function's folder.
   absl::Status RunBuildSteps(const std::string& directory, const FuncFile& file);
 
-  // Says how the image is made. INVALID_ARGUMENT (with the func file's name) when it can't be: an unknown runtime
-  // without a Dockerfile, no pom.xml, no cmd, no run_image. Images that are named and not there are pulled.
+  // Says how the image is made. INVALID_ARGUMENT (with the func file's name) when it can't be: an unknown
+  // runtime without a Dockerfile, no pom.xml, no cmd, no run_image. Images that are named and not there are
+  // pulled.
   absl::StatusOr<BuildPlan> Plan(const std::string& directory, const FuncFile& file, const std::string& app,
                                  const std::string& name);
 
@@ -60,7 +61,8 @@ class ImageBuilder {
   absl::StatusOr<Built> Build(const BuildPlan& plan, bool no_cache);
 
  private:
-  absl::StatusOr<LocalImage> NeedImage(const std::string& reference, absl::string_view key, const FuncFile& file);
+  absl::StatusOr<LocalImage> NeedImage(const std::string& reference, absl::string_view key,
+                                       const FuncFile& file);
   absl::Status BuildWithMaven(const BuildPlan& plan, bool no_cache);
   // Runs Maven once over `sources`, in a new container. Where it succeeds, target/ is then in `jars`.
   absl::StatusOr<ProcessResult> RunMaven(const BuildPlan& plan, const std::string& sources, bool offline,

@@ -19,7 +19,8 @@ absl::StatusOr<PublishedImage> PublishImage(GatewayClient& client, Docker& docke
   gatewaypb::PushImageRequest::Header header;
   header.set_image(reference);
   header.set_image_id(image.id);
-  // No size is announced: the archive's is known when its last byte is out, and the gateway holds a sender to its word.
+  // No size is announced: the archive's is known when its last byte is out, and the gateway holds a sender to
+  // its word.
   const auto pushed = client.PushImage(header, [&](ChunkSink sink) {
     return docker.SaveImage(reference, [&](absl::string_view data) {
       RETURN_IF_ERROR(sink(data));
@@ -35,8 +36,9 @@ absl::StatusOr<PublishedImage> PublishImage(GatewayClient& client, Docker& docke
   }
   if (pushed->image_id() != image.id) {
     progress.Failed("");
-    return absl::InternalError(absl::StrCat("node ", pushed->node_id(), " made ", pushed->image_id(), " of the image ",
-                                            image.id, "; both engines must keep images in the same form"));
+    return absl::InternalError(absl::StrCat("node ", pushed->node_id(), " made ", pushed->image_id(),
+                                            " of the image ", image.id,
+                                            "; both engines must keep images in the same form"));
   }
   published.pushed_to = pushed->node_id();
   progress.Done(absl::StrCat(FormatBytes(published.pushed_bytes), " to node ", published.pushed_to));

@@ -27,8 +27,8 @@ std::vector<std::string> MavenBuildCommand(bool offline, const std::string& sett
     command.push_back("-s");
     command.push_back(settings_file);
   }
-  for (const char* word : {"package", "dependency:copy-dependencies", "-DincludeScope=runtime", "-DskipTests=true",
-                           "-Dmdep.prependGroupId=true", "-DoutputDirectory=target"}) {
+  for (const char* word : {"package", "dependency:copy-dependencies", "-DincludeScope=runtime",
+                           "-DskipTests=true", "-Dmdep.prependGroupId=true", "-DoutputDirectory=target"}) {
     command.push_back(word);
   }
   return command;
@@ -37,9 +37,11 @@ std::vector<std::string> MavenBuildCommand(bool offline, const std::string& sett
 std::vector<std::string> WithTrustStore(const std::string& ca_file, std::vector<std::string> command) {
   constexpr char kScript[] =
       "store=/tmp/thaw-trust.p12; "
-      "if openssl pkcs12 -export -nokeys -in \"$1\" -jdktrust anyExtendedKeyUsage -out $store -passout pass:changeit "
+      "if openssl pkcs12 -export -nokeys -in \"$1\" -jdktrust anyExtendedKeyUsage -out $store -passout "
+      "pass:changeit "
       "2>/dev/null; then "
-      "export MAVEN_OPTS=\"$MAVEN_OPTS -Djavax.net.ssl.trustStore=$store -Djavax.net.ssl.trustStoreType=PKCS12 "
+      "export MAVEN_OPTS=\"$MAVEN_OPTS -Djavax.net.ssl.trustStore=$store "
+      "-Djavax.net.ssl.trustStoreType=PKCS12 "
       "-Djavax.net.ssl.trustStorePassword=changeit\"; fi; shift; exec \"$@\"";
   std::vector<std::string> wrapped = {"sh", "-c", kScript, "sh", ca_file};
   wrapped.insert(wrapped.end(), command.begin(), command.end());

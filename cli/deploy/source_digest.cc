@@ -15,7 +15,8 @@ namespace fs = std::filesystem;
 
 absl::StatusOr<std::string> SourceDigest(const std::string& directory, const std::set<std::string>& skipped) {
   const auto failed = [](const fs::path& path, const std::string& why) {
-    return LocalError(absl::NotFoundError(absl::StrCat("can't read ", path.string(), ": ", why)), local_reason::kFile);
+    return LocalError(absl::NotFoundError(absl::StrCat("can't read ", path.string(), ": ", why)),
+                      local_reason::kFile);
   };
   std::error_code error;
   std::vector<fs::path> paths;

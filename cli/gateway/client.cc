@@ -27,8 +27,8 @@ absl::StatusOr<gatewaypb::FunctionRef> ParseFunctionRef(absl::string_view text) 
   }
   const std::vector<absl::string_view> parts = absl::StrSplit(text, '/');
   if (parts.size() != 2 || parts[0].empty() || parts[1].empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("`", text, "` names no function: write APP/FUNCTION (for example demo/hello) or its id"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "`", text, "` names no function: write APP/FUNCTION (for example demo/hello) or its id"));
   }
   ref.set_path(std::string(text));
   return ref;

@@ -32,17 +32,18 @@ struct InvokeOptions {
 // Takes one part of something long; an error ends the transfer and is what the transfer returns.
 using ChunkSink = absl::FunctionRef<absl::Status(absl::string_view)>;
 
-// The cluster, as a client of its public API sees it. Errors are the gateway's, with its reasons and next to that
-// UNAVAILABLE without a reason when it can't be reached. Every method but ReadLogs with `follow` has a time limit.
-// Threads: any.
+// The cluster, as a client of its public API sees it. Errors are the gateway's, with its reasons and next to
+// that UNAVAILABLE without a reason when it can't be reached. Every method but ReadLogs with `follow` has a
+// time limit. Threads: any.
 class GatewayClient {
  public:
   virtual ~GatewayClient() = default;
 
   virtual absl::StatusOr<gatewaypb::InvokeResponse> Invoke(const gatewaypb::InvokeRequest& request,
                                                            const InvokeOptions& options) = 0;
-  // Sends `start` (whose body is not used), then what `produce` gives to the sink (parts of any size; called on
-  // another thread than the caller's). The answer's first message goes to `on_start`, its parts to `on_chunk`.
+  // Sends `start` (whose body is not used), then what `produce` gives to the sink (parts of any size; called
+  // on another thread than the caller's). The answer's first message goes to `on_start`, its parts to
+  // `on_chunk`.
   virtual absl::Status InvokeStream(const gatewaypb::InvokeRequest& start, const InvokeOptions& options,
                                     absl::FunctionRef<absl::Status(ChunkSink)> produce,
                                     absl::FunctionRef<void(const gatewaypb::InvokeResponse&)> on_start,
@@ -65,14 +66,16 @@ class GatewayClient {
   virtual absl::StatusOr<std::vector<commonpb::Node>> ListNodes() = 0;
 
   // Empty lists all.
-  virtual absl::StatusOr<std::vector<commonpb::SnapshotInfo>> ListSnapshots(const std::string& function_id) = 0;
+  virtual absl::StatusOr<std::vector<commonpb::SnapshotInfo>> ListSnapshots(
+      const std::string& function_id) = 0;
   virtual absl::StatusOr<commonpb::SnapshotInfo> GetSnapshot(const std::string& id) = 0;
   virtual absl::Status DeleteSnapshot(const std::string& id) = 0;
 
   virtual absl::StatusOr<std::vector<std::string>> FindImage(const std::string& image_id) = 0;
   // Sends the archive that `produce` gives to the sink, in parts of any size.
   virtual absl::StatusOr<gatewaypb::PushImageResponse> PushImage(
-      const gatewaypb::PushImageRequest::Header& header, absl::FunctionRef<absl::Status(ChunkSink)> produce) = 0;
+      const gatewaypb::PushImageRequest::Header& header,
+      absl::FunctionRef<absl::Status(ChunkSink)> produce) = 0;
 
   // Ends when the log does, or with the first error that `on_line` returns.
   virtual absl::Status ReadLogs(const gatewaypb::ReadLogsRequest& request,

@@ -57,8 +57,8 @@ class GrpcGatewayClient final : public GatewayClient {
     Call call(*this, options.timeout);
     if (!options.node.empty()) call.context.AddMetadata("thaw-node", options.node);
     auto stream = invoker_->InvokeStream(&call.context);
-    // Both directions at once: a function may answer before it has read everything, and whoever only wrote would
-    // then wait for ever against a full window.
+    // Both directions at once: a function may answer before it has read everything, and whoever only wrote
+    // would then wait for ever against a full window.
     absl::Status produced;
     std::thread writer([&] {
       gatewaypb::InvokeStreamRequest first;
@@ -106,8 +106,8 @@ class GrpcGatewayClient final : public GatewayClient {
     commonpb::ListAppsRequest request;
     request.set_page_size(kPageSize);
     while (true) {
-      ASSIGN_OR_RETURN(auto page, Unary<commonpb::ListAppsResponse>(&gatewaypb::Admin::Stub::ListApps, request,
-                                                                    kQuickCall));
+      ASSIGN_OR_RETURN(auto page, Unary<commonpb::ListAppsResponse>(&gatewaypb::Admin::Stub::ListApps,
+                                                                    request, kQuickCall));
       apps.insert(apps.end(), page.apps().begin(), page.apps().end());
       RETURN_IF_ERROR(NextPage(page, request));
       if (request.page_token().empty()) return apps;
@@ -121,7 +121,8 @@ class GrpcGatewayClient final : public GatewayClient {
   absl::Status DeleteApp(const std::string& id) override {
     commonpb::DeleteAppRequest request;
     request.set_id(id);
-    return Unary<commonpb::DeleteAppResponse>(&gatewaypb::Admin::Stub::DeleteApp, request, kSlowCall).status();
+    return Unary<commonpb::DeleteAppResponse>(&gatewaypb::Admin::Stub::DeleteApp, request, kSlowCall)
+        .status();
   }
 
   absl::StatusOr<commonpb::Function> CreateFunction(const commonpb::Function& function) override {
@@ -138,8 +139,8 @@ class GrpcGatewayClient final : public GatewayClient {
     request.set_app_name(app_name);
     request.set_page_size(kPageSize);
     while (true) {
-      ASSIGN_OR_RETURN(auto page, Unary<commonpb::ListFunctionsResponse>(&gatewaypb::Admin::Stub::ListFunctions,
-                                                                         request, kQuickCall));
+      ASSIGN_OR_RETURN(auto page, Unary<commonpb::ListFunctionsResponse>(
+                                      &gatewaypb::Admin::Stub::ListFunctions, request, kQuickCall));
       functions.insert(functions.end(), page.functions().begin(), page.functions().end());
       RETURN_IF_ERROR(NextPage(page, request));
       if (request.page_token().empty()) return functions;
@@ -153,7 +154,8 @@ class GrpcGatewayClient final : public GatewayClient {
   absl::Status DeleteFunction(const std::string& id) override {
     commonpb::DeleteFunctionRequest request;
     request.set_id(id);
-    return Unary<commonpb::DeleteFunctionResponse>(&gatewaypb::Admin::Stub::DeleteFunction, request, kSlowCall)
+    return Unary<commonpb::DeleteFunctionResponse>(&gatewaypb::Admin::Stub::DeleteFunction, request,
+                                                   kSlowCall)
         .status();
   }
 
@@ -179,15 +181,16 @@ class GrpcGatewayClient final : public GatewayClient {
   absl::Status DeleteSnapshot(const std::string& id) override {
     commonpb::DeleteSnapshotRequest request;
     request.set_id(id);
-    return Unary<commonpb::DeleteSnapshotResponse>(&gatewaypb::Admin::Stub::DeleteSnapshot, request, kQuickCall)
+    return Unary<commonpb::DeleteSnapshotResponse>(&gatewaypb::Admin::Stub::DeleteSnapshot, request,
+                                                   kQuickCall)
         .status();
   }
 
   absl::StatusOr<std::vector<std::string>> FindImage(const std::string& image_id) override {
     gatewaypb::FindImageRequest request;
     request.set_image_id(image_id);
-    ASSIGN_OR_RETURN(const auto answer,
-                     Unary<gatewaypb::FindImageResponse>(&gatewaypb::Admin::Stub::FindImage, request, kQuickCall));
+    ASSIGN_OR_RETURN(const auto answer, Unary<gatewaypb::FindImageResponse>(
+                                            &gatewaypb::Admin::Stub::FindImage, request, kQuickCall));
     return std::vector<std::string>(answer.node_ids().begin(), answer.node_ids().end());
   }
 
@@ -213,7 +216,8 @@ class GrpcGatewayClient final : public GatewayClient {
     const absl::Status finished = Check(stream->Finish());
     if (!produced.ok() && open) return produced;
     RETURN_IF_ERROR(finished);
-    if (!open) return absl::UnavailableError("the gateway ended the image transfer before all of it was sent");
+    if (!open)
+      return absl::UnavailableError("the gateway ended the image transfer before all of it was sent");
     return response;
   }
 
@@ -233,8 +237,8 @@ class GrpcGatewayClient final : public GatewayClient {
   }
 
   absl::StatusOr<gatewaypb::ServerInfo> GetServerInfo() override {
-    return Unary<gatewaypb::ServerInfo>(&gatewaypb::Admin::Stub::GetServerInfo, gatewaypb::GetServerInfoRequest(),
-                                        kQuickCall);
+    return Unary<gatewaypb::ServerInfo>(&gatewaypb::Admin::Stub::GetServerInfo,
+                                        gatewaypb::GetServerInfoRequest(), kQuickCall);
   }
 
   void CancelAll() override {
@@ -259,8 +263,8 @@ class GrpcGatewayClient final : public GatewayClient {
   };
 
   template <typename Response, typename Request>
-  absl::StatusOr<Response> Unary(grpc::Status (gatewaypb::Admin::Stub::*method)(grpc::ClientContext*, const Request&,
-                                                                                Response*),
+  absl::StatusOr<Response> Unary(grpc::Status (gatewaypb::Admin::Stub::*method)(grpc::ClientContext*,
+                                                                                const Request&, Response*),
                                  const Request& request, absl::Duration timeout) {
     Call call(*this, timeout);
     Response response;
@@ -271,7 +275,8 @@ class GrpcGatewayClient final : public GatewayClient {
   template <typename Page, typename Request>
   static absl::Status NextPage(const Page& page, Request& request) {
     if (!page.next_page_token().empty() && page.next_page_token() == request.page_token()) {
-      return absl::InternalError("the gateway gave the same page twice; compare the versions with `thaw version`");
+      return absl::InternalError(
+          "the gateway gave the same page twice; compare the versions with `thaw version`");
     }
     request.set_page_token(page.next_page_token());
     return absl::OkStatus();
@@ -295,7 +300,8 @@ class GrpcGatewayClient final : public GatewayClient {
     if (result.code() == absl::StatusCode::kUnavailable && status.error_details().empty()) {
       absl::string_view why = status.error_message();
       constexpr absl::string_view kConnect = "Failed to connect to remote host: ";
-      if (const auto at = why.rfind(kConnect); at != absl::string_view::npos) why = why.substr(at + kConnect.size());
+      if (const auto at = why.rfind(kConnect); at != absl::string_view::npos)
+        why = why.substr(at + kConnect.size());
       return absl::UnavailableError(absl::StrCat("can't reach the gateway at ", server_, ": ", why));
     }
     return result;

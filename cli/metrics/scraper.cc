@@ -73,8 +73,8 @@ absl::StatusOr<std::string> HttpMetricsScraper::Scrape(const std::string& addres
         continue;
       }
     }
-    const std::string request =
-        absl::StrCat("GET /metrics HTTP/1.0\r\nHost: ", address, "\r\nAccept: text/plain\r\nConnection: close\r\n\r\n");
+    const std::string request = absl::StrCat("GET /metrics HTTP/1.0\r\nHost: ", address,
+                                             "\r\nAccept: text/plain\r\nConnection: close\r\n\r\n");
     if (send(fd, request.data(), request.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(request.size())) {
       why = strerror(errno);
       continue;

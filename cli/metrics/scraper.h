@@ -16,8 +16,8 @@ namespace thaw::cli {
 class MetricsScraper {
  public:
   virtual ~MetricsScraper() = default;
-  // The text of http://`address`/metrics, `address` being host:port. UNAVAILABLE when nobody answers there in time or
-  // the answer is not 200.
+  // The text of http://`address`/metrics, `address` being host:port. UNAVAILABLE when nobody answers there in
+  // time or the answer is not 200.
   virtual absl::StatusOr<std::string> Scrape(const std::string& address) = 0;
 };
 

@@ -110,7 +110,8 @@ class LiveProgress final : public Progress {
   void End(absl::string_view mark, absl::string_view result) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     Erase();
     out_ << mark << " " << label_ << (result.empty() ? "" : ": ") << Printable(result)
-         << terminal_.Paint(Style::kDim, absl::StrCat("  ", FormatShortDuration(clock_.Now() - started_))) << "\n";
+         << terminal_.Paint(Style::kDim, absl::StrCat("  ", FormatShortDuration(clock_.Now() - started_)))
+         << "\n";
     out_.flush();
     open_ = false;
   }

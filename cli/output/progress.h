@@ -11,8 +11,8 @@
 
 namespace thaw::cli {
 
-// Tells a person how long work goes on: one step at a time, each with a label, an optional detail or amount, and an
-// end. Threads: any.
+// Tells a person how long work goes on: one step at a time, each with a label, an optional detail or amount,
+// and an end. Threads: any.
 class Progress {
  public:
   virtual ~Progress() = default;
@@ -30,8 +30,8 @@ class Progress {
   virtual void Note(absl::string_view line) = 0;
 };
 
-// On an interactive terminal a line that is redrawn, with a spinner or bar and the time; elsewhere plain lines, at
-// the begin and end of each step and now and then between. `out` and `clock` must outlive it.
+// On an interactive terminal a line that is redrawn, with a spinner or bar and the time; elsewhere plain
+// lines, at the begin and end of each step and now and then between. `out` and `clock` must outlive it.
 std::unique_ptr<Progress> MakeProgress(std::ostream& out, const Terminal& terminal, const Clock& clock);
 
 // Says nothing.

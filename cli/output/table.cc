@@ -12,7 +12,8 @@ namespace {
 constexpr int kGap = 2;
 constexpr int kNarrowest = 8;
 
-std::string Pad(absl::string_view text, int width, Table::Align align, Style style, const Terminal& terminal) {
+std::string Pad(absl::string_view text, int width, Table::Align align, Style style,
+                const Terminal& terminal) {
   const int missing = width - DisplayWidth(text);
   const std::string space(static_cast<std::size_t>(std::max(0, missing)), ' ');
   const std::string painted = terminal.Paint(style, text);
@@ -58,22 +59,25 @@ std::string Table::Render(const Terminal& terminal) const {
   const std::string gap(kGap, ' ');
   std::string line;
   for (std::size_t i = 0; i < columns_.size(); ++i) {
-    absl::StrAppend(&line, i == 0 ? "" : gap,
-                    Pad(Ellipsize(columns_[i].title, widths[i]), widths[i], columns_[i].align, Style::kBold, terminal));
+    absl::StrAppend(
+        &line, i == 0 ? "" : gap,
+        Pad(Ellipsize(columns_[i].title, widths[i]), widths[i], columns_[i].align, Style::kBold, terminal));
   }
   AppendLine(out, line);
   for (const auto& row : rows_) {
     line.clear();
     for (std::size_t i = 0; i < row.size(); ++i) {
-      absl::StrAppend(&line, i == 0 ? "" : gap,
-                      Pad(Ellipsize(row[i].text, widths[i]), widths[i], columns_[i].align, row[i].style, terminal));
+      absl::StrAppend(
+          &line, i == 0 ? "" : gap,
+          Pad(Ellipsize(row[i].text, widths[i]), widths[i], columns_[i].align, row[i].style, terminal));
     }
     AppendLine(out, line);
   }
   return out;
 }
 
-std::string RenderFields(const std::vector<std::pair<std::string, std::string>>& fields, const Terminal& terminal) {
+std::string RenderFields(const std::vector<std::pair<std::string, std::string>>& fields,
+                         const Terminal& terminal) {
   int width = 0;
   for (const auto& [name, value] : fields) width = std::max(width, DisplayWidth(name));
   std::string out;

@@ -9,8 +9,8 @@
 
 namespace thaw::cli {
 
-// A table for people: a heading line, then rows with columns aligned by what they take on screen. What does not fit a
-// terminal is cut in the widest column that may be cut. One thread at a time.
+// A table for people: a heading line, then rows with columns aligned by what they take on screen. What does
+// not fit a terminal is cut in the widest column that may be cut. One thread at a time.
 class Table {
  public:
   enum class Align { kLeft, kRight };
@@ -23,8 +23,9 @@ class Table {
   struct Cell {
     std::string text;
     Style style = Style::kPlain;
-    Cell(std::string text, Style style = Style::kPlain) : text(std::move(text)), style(style) {}  // NOLINT: implicit
-    Cell(const char* text) : text(text) {}                                                         // NOLINT: implicit
+    Cell(std::string text, Style style = Style::kPlain)
+        : text(std::move(text)), style(style) {}  // NOLINT: implicit
+    Cell(const char* text) : text(text) {}        // NOLINT: implicit
   };
 
   explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
@@ -33,8 +34,8 @@ class Table {
   void AddRow(std::vector<Cell> cells);
   bool empty() const { return rows_.empty(); }
 
-  // Lines with final newlines, no trailing spaces. Cut to the width only where a person looks at it, so that a pipe
-  // gets everything.
+  // Lines with final newlines, no trailing spaces. Cut to the width only where a person looks at it, so that
+  // a pipe gets everything.
   std::string Render(const Terminal& terminal) const;
 
  private:
@@ -43,7 +44,8 @@ class Table {
 };
 
 // Pairs as two aligned columns, for `inspect`.
-std::string RenderFields(const std::vector<std::pair<std::string, std::string>>& fields, const Terminal& terminal);
+std::string RenderFields(const std::vector<std::pair<std::string, std::string>>& fields,
+                         const Terminal& terminal);
 
 }  // namespace thaw::cli
 

@@ -18,8 +18,8 @@ struct Terminal {
   // Columns.
   int width = 80;
 
-  // The terminal behind a file descriptor. Colours only on a terminal, unless `no_color` (NO_COLOR is set and not
-  // empty, or --no-color was given) or the terminal is dumb.
+  // The terminal behind a file descriptor. Colours only on a terminal, unless `no_color` (NO_COLOR is set and
+  // not empty, or --no-color was given) or the terminal is dumb.
   static Terminal Of(int fd, bool no_color);
 
   // `text` in `style` where colour is wanted, else as it is.

@@ -11,8 +11,8 @@
 
 namespace thaw::cli {
 
-// The cluster's messages as this program says them: words for people and the JSON of --json, whose keys are stable and
-// listed in cli/README.md. Times are RFC 3339 UTC, durations numbers with their unit in the key.
+// The cluster's messages as this program says them: words for people and the JSON of --json, whose keys are
+// stable and listed in cli/README.md. Times are RFC 3339 UTC, durations numbers with their unit in the key.
 
 absl::Duration DurationOf(const google::protobuf::Duration& duration);
 absl::Time TimeOf(const google::protobuf::Timestamp& time);

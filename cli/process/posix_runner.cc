@@ -49,7 +49,8 @@ class Fd {
 
 absl::Status MakePipe(Fd& read_end, Fd& write_end) {
   int fds[2];
-  if (pipe2(fds, O_CLOEXEC) != 0) return absl::InternalError(absl::StrCat("can't make a pipe: ", strerror(errno)));
+  if (pipe2(fds, O_CLOEXEC) != 0)
+    return absl::InternalError(absl::StrCat("can't make a pipe: ", strerror(errno)));
   read_end.Set(fds[0]);
   write_end.Set(fds[1]);
   return absl::OkStatus();
@@ -119,7 +120,8 @@ absl::StatusOr<ProcessResult> PosixProcessRunner::Run(const ProcessSpec& spec) {
   posix_spawnattr_setsigmask(&attributes, &none);
   posix_spawnattr_setsigdefault(&attributes, &all);
   posix_spawnattr_setpgroup(&attributes, 0);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+  posix_spawnattr_setflags(&attributes,
+                           POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
 
   std::vector<std::string> environment_storage;
   const std::vector<char*> environment = Environment(spec, environment_storage);
@@ -129,7 +131,8 @@ absl::StatusOr<ProcessResult> PosixProcessRunner::Run(const ProcessSpec& spec) {
   argv.push_back(nullptr);
 
   pid_t pid = 0;
-  const int spawned = posix_spawnp(&pid, name.c_str(), &actions, &attributes, argv.data(), environment.data());
+  const int spawned =
+      posix_spawnp(&pid, name.c_str(), &actions, &attributes, argv.data(), environment.data());
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
   out_write.Close();
@@ -164,7 +167,8 @@ absl::StatusOr<ProcessResult> PosixProcessRunner::Run(const ProcessSpec& spec) {
     }
     if (!exited && waitpid(pid, &wait_status, WNOHANG) == pid) exited = true;
     const bool drained = out.fd.get() < 0 && err.fd.get() < 0;
-    if (exited && (drained || ready == 0)) break;  // `ready == 0`: a grandchild holds the pipes, and is silent
+    if (exited && (drained || ready == 0))
+      break;  // `ready == 0`: a grandchild holds the pipes, and is silent
     if (!exited && drained) {
       // Closed its outputs but lives on: poll() would return at once with nothing to wait for.
       absl::SleepFor(absl::Milliseconds(10));
@@ -173,16 +177,17 @@ absl::StatusOr<ProcessResult> PosixProcessRunner::Run(const ProcessSpec& spec) {
     if (interrupted()) {
       stop = absl::CancelledError("interrupted");
     } else if (absl::Now() > deadline) {
-      stop = absl::DeadlineExceededError(
-          absl::StrCat("`", absl::StrJoin(spec.argv, " "), "` was killed: it took longer than ",
-                       absl::FormatDuration(spec.timeout)));
+      stop = absl::DeadlineExceededError(absl::StrCat("`", absl::StrJoin(spec.argv, " "),
+                                                      "` was killed: it took longer than ",
+                                                      absl::FormatDuration(spec.timeout)));
     }
   }
   if (!exited) {
     if (!stop.ok()) {
       // A moment to tidy up (docker and maven do), then for good.
       kill(-pid, SIGTERM);
-      for (int i = 0; i < 20 && waitpid(pid, &wait_status, WNOHANG) == 0; ++i) absl::SleepFor(absl::Milliseconds(100));
+      for (int i = 0; i < 20 && waitpid(pid, &wait_status, WNOHANG) == 0; ++i)
+        absl::SleepFor(absl::Milliseconds(100));
       kill(-pid, SIGKILL);
     }
     waitpid(pid, &wait_status, 0);

@@ -6,8 +6,8 @@
 
 namespace thaw::cli {
 
-// Starts programs with posix_spawn, each in its own process group so that all of it can be killed. `interrupt` must
-// outlive it.
+// Starts programs with posix_spawn, each in its own process group so that all of it can be killed.
+// `interrupt` must outlive it.
 class PosixProcessRunner final : public ProcessRunner {
  public:
   explicit PosixProcessRunner(const Interrupt& interrupt) : interrupt_(interrupt) {}

@@ -23,13 +23,14 @@ struct ProcessSpec {
   std::string working_directory;
   // The program and its children are killed when it is up. Needed.
   absl::Duration timeout;
-  // Whether it puts something right that an interrupted command leaves behind: it is run to its end though the user wants
-  // out.
+  // Whether it puts something right that an interrupted command leaves behind: it is run to its end though
+  // the user wants out.
   bool cleanup = false;
-  // Gets standard output as it comes, on the calling thread; an error it returns kills the program and is what Run()
-  // returns. Without it the output is in the result.
+  // Gets standard output as it comes, on the calling thread; an error it returns kills the program and is
+  // what Run() returns. Without it the output is in the result.
   std::function<absl::Status(absl::string_view)> on_output;
-  // Gets each finished line of standard output and standard error, for a progress display. Not with on_output.
+  // Gets each finished line of standard output and standard error, for a progress display. Not with
+  // on_output.
   std::function<void(absl::string_view)> on_line;
 };
 
@@ -46,7 +47,8 @@ class ProcessRunner {
  public:
   virtual ~ProcessRunner() = default;
 
-  // Waits for the end. Standard input is empty. A program that ends with an exit code other than 0 is no error here.
+  // Waits for the end. Standard input is empty. A program that ends with an exit code other than 0 is no
+  // error here.
   //
   //   NOT_FOUND          there is no such program
   //   DEADLINE_EXCEEDED  its time was up; it was killed with its children

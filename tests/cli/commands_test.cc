@@ -10,14 +10,14 @@
 namespace thaw::cli {
 namespace {
 
-using testing::TempDirectory;
-using testing::TestEnvironment;
-using testing::TestId;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::StartsWith;
+using testing::TempDirectory;
+using testing::TestEnvironment;
+using testing::TestId;
 
 class CommandsTest : public ::testing::Test {
  protected:
@@ -68,7 +68,8 @@ TEST_F(CommandsTest, HelpTeachesWithExamplesAndExitCodes) {
   EXPECT_EQ(Run({"--help"}), 0);
   EXPECT_THAT(env_.out.str(), HasSubstr("Examples:"));
   EXPECT_THAT(env_.out.str(), HasSubstr("Exit codes:"));
-  for (const char* command : {"deploy", "invoke", "apps", "functions", "nodes", "snapshot", "logs", "demo", "completion"}) {
+  for (const char* command :
+       {"deploy", "invoke", "apps", "functions", "nodes", "snapshot", "logs", "demo", "completion"}) {
     TestEnvironment env;
     EXPECT_EQ(env.Run({command, "--help"}), 0);
     EXPECT_THAT(env.out.str(), HasSubstr("Examples:")) << command;
@@ -110,8 +111,8 @@ TEST_F(CommandsTest, InvokePrintsTheBodyAsItIs) {
 }
 
 TEST_F(CommandsTest, InvokeByIdWithHeadersNodeAndTimeout) {
-  EXPECT_EQ(Run({"invoke", function_.id(), "-d", "text", "-H", "X-A: 1", "-H", "Content-Type:text/csv", "--node", "b",
-                 "--timeout", "7"}),
+  EXPECT_EQ(Run({"invoke", function_.id(), "-d", "text", "-H", "X-A: 1", "-H", "Content-Type:text/csv",
+                 "--node", "b", "--timeout", "7"}),
             0);
   const auto& request = env_.client->invoked.back();
   EXPECT_EQ(request.function().id(), function_.id());
@@ -126,7 +127,8 @@ TEST_F(CommandsTest, InvokeByIdWithHeadersNodeAndTimeout) {
 TEST_F(CommandsTest, InvokeVerboseSaysStartAndPhasesOnStandardError) {
   EXPECT_EQ(Run({"invoke", "shop/hello", "--verbose", "-d", "x"}), 0);
   EXPECT_EQ(env_.out.str(), "x");
-  EXPECT_THAT(env_.err.str(), HasSubstr("restored-remote on node b in 61.3 ms: queue 0.0, container 0.0, fetch 20.0"));
+  EXPECT_THAT(env_.err.str(),
+              HasSubstr("restored-remote on node b in 61.3 ms: queue 0.0, container 0.0, fetch 20.0"));
 }
 
 TEST_F(CommandsTest, InvokeJsonHasBodyAndStart) {
@@ -235,7 +237,9 @@ TEST_F(CommandsTest, FunctionsAreListedAndShown) {
 
 TEST_F(CommandsTest, FunctionCreateBringsALocalImageToTheCluster) {
   env_.docker.images["mine:1"] = "sha256:77";
-  EXPECT_EQ(Run({"functions", "create", "shop/new", "mine:1", "--memory", "256", "--checkpoint-after", "never"}), 0);
+  EXPECT_EQ(
+      Run({"functions", "create", "shop/new", "mine:1", "--memory", "256", "--checkpoint-after", "never"}),
+      0);
   ASSERT_EQ(env_.client->pushed.size(), 1u);
   EXPECT_EQ(env_.client->pushed[0].first, "sha256:77");
   env_.out.str("");
@@ -276,7 +280,8 @@ TEST_F(CommandsTest, FunctionIsDeleted) {
 
 TEST_F(CommandsTest, SnapshotsAreListedWithSizeNodeVersionAndAge) {
   EXPECT_EQ(Run({"snapshot", "ls", "shop/hello"}), 0);
-  EXPECT_THAT(env_.out.str(), HasSubstr("aaaa1111aaaa  shop/hello  0123456789ab  a     a,b      20 MiB  3.9 MiB      5"));
+  EXPECT_THAT(env_.out.str(),
+              HasSubstr("aaaa1111aaaa  shop/hello  0123456789ab  a     a,b      20 MiB  3.9 MiB      5"));
   EXPECT_THAT(env_.out.str(), HasSubstr("7 min\n"));
   env_.out.str("");
   EXPECT_EQ(Run({"snapshot", "ls", "--json"}), 0);
@@ -337,7 +342,9 @@ TEST_F(CommandsTest, DeployPrintsIdsInvokeCommandAndUrl) {
   TempDirectory directory;
   directory.Write("func.yaml", "schema_version: 20180708\nname: new\n");
   directory.Write("Dockerfile", "FROM scratch\n");
-  EXPECT_EQ(Run({"deploy", directory.path(), "--app", "shop", "--memory", "256", "--http-url", "https://thaw.example/"}), 0);
+  EXPECT_EQ(Run({"deploy", directory.path(), "--app", "shop", "--memory", "256", "--http-url",
+                 "https://thaw.example/"}),
+            0);
   EXPECT_THAT(env_.out.str(), StartsWith("shop/new created\n"));
   EXPECT_THAT(env_.out.str(), HasSubstr("thaw invoke shop/new"));
   EXPECT_THAT(env_.out.str(), HasSubstr("curl -X POST https://thaw.example/invoke/"));

@@ -14,11 +14,11 @@
 namespace thaw::cli {
 namespace {
 
-using testing::TestEnvironment;
 using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
+using testing::TestEnvironment;
 
 std::string Script(const char* shell) {
   TestEnvironment env;
@@ -27,7 +27,8 @@ std::string Script(const char* shell) {
 }
 
 // Every command of the tree, by its path.
-void ForEachCommand(const CLI::App& app, const std::string& path, const std::function<void(const std::string&, const CLI::App&)>& visit) {
+void ForEachCommand(const CLI::App& app, const std::string& path,
+                    const std::function<void(const std::string&, const CLI::App&)>& visit) {
   visit(path, app);
   for (const CLI::App* child : app.get_subcommands([](const CLI::App*) { return true; })) {
     ForEachCommand(*child, absl::StrCat(path, " ", child->get_name()), visit);
@@ -36,8 +37,10 @@ void ForEachCommand(const CLI::App& app, const std::string& path, const std::fun
 
 TEST(Completion, EveryScriptHasEverySubcommandAndOption) {
   TestEnvironment env;
-  Environment environment{env.in, env.out, env.err, {}, {}, [](const std::string&) { return std::nullopt; },
-                          nullptr, env.docker, env.metrics, env.clock, env.interrupt};
+  Environment environment{env.in,    env.out,      env.err,
+                          {},        {},           [](const std::string&) { return std::nullopt; },
+                          nullptr,   env.docker,   env.metrics,
+                          env.clock, env.interrupt};
   Context context(environment);
   Command selected;
   const auto tree = MakeCommandTree(context, selected);
@@ -49,7 +52,8 @@ TEST(Completion, EveryScriptHasEverySubcommandAndOption) {
       EXPECT_THAT(script, HasSubstr(path)) << shell;
       for (const CLI::Option* option : app.get_options()) {
         for (const std::string& name : option->get_lnames()) {
-          EXPECT_THAT(script, HasSubstr(std::string(shell) == "fish" ? " -l " + name : "--" + name)) << shell << path;
+          EXPECT_THAT(script, HasSubstr(std::string(shell) == "fish" ? " -l " + name : "--" + name))
+              << shell << path;
         }
       }
     });
@@ -93,7 +97,8 @@ TEST(Completion, BashSkipsTheValuesOfOptions) {
 TEST(Completion, BashOffersFoldersToDeploy) {
   testing::TempDirectory directory;
   directory.Write("function/func.yaml", "");
-  EXPECT_THAT(BashOffers({"thaw", "deploy", directory.path() + "/f"}), Contains(directory.path() + "/function"));
+  EXPECT_THAT(BashOffers({"thaw", "deploy", directory.path() + "/f"}),
+              Contains(directory.path() + "/function"));
 }
 
 TEST(Completion, ZshKeepsItsHandsOffPath) {

@@ -15,11 +15,11 @@
 namespace thaw::cli {
 namespace {
 
+using ::testing::Contains;
+using ::testing::ElementsAre;
 using testing::FakeGatewayClient;
 using testing::FakeInterrupt;
 using testing::FakeMetricsScraper;
-using ::testing::Contains;
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
@@ -37,11 +37,14 @@ class World : public NodeControl {
       metrics.pages[absl::StrCat(id, ":1")] = [this, id] {
         return absl::StrCat("# TYPE thaw_agent_transfer_received_bytes_total counter\n",
                             "thaw_agent_transfer_received_bytes_total{kind=\"image\"} 9e9\n",
-                            "thaw_agent_transfer_received_bytes_total{kind=\"snapshot\"} ", received[id], "\n",
-                            "thaw_agent_transfer_sent_bytes_total{kind=\"snapshot\"} ", sent[id], "\n", Answered(id));
+                            "thaw_agent_transfer_received_bytes_total{kind=\"snapshot\"} ", received[id],
+                            "\n", "thaw_agent_transfer_sent_bytes_total{kind=\"snapshot\"} ", sent[id], "\n",
+                            Answered(id));
       };
     }
-    client.invoke = [this](const gatewaypb::InvokeRequest&, const InvokeOptions& options) { return Invoke(options.node); };
+    client.invoke = [this](const gatewaypb::InvokeRequest&, const InvokeOptions& options) {
+      return Invoke(options.node);
+    };
   }
 
   absl::Status Kill(const std::string& id) override {
@@ -86,7 +89,8 @@ class World : public NodeControl {
     ++count;
     *start.mutable_total() = ToProto(total);
     *start.mutable_phases()->mutable_restore() = ToProto(total / 2);
-    response.set_body(absl::StrCat("{\"message\":\"hi\",\"token\":\"00c0ffee00c0ffee\",\"calls\":", count, "}"));
+    response.set_body(
+        absl::StrCat("{\"message\":\"hi\",\"token\":\"00c0ffee00c0ffee\",\"calls\":", count, "}"));
     answered[node][start.kind()] += 1;
     if (mutate) mutate(calls, response);
     clock.Advance(total);
@@ -125,10 +129,11 @@ class World : public NodeControl {
 
   std::string Answered(const std::string& id) {
     std::string page;
-    for (const auto& [kind, name] : std::map<int, std::string>{{gatewaypb::START_KIND_WARM, "warm"},
-                                                               {gatewaypb::START_KIND_COLD, "cold"},
-                                                               {gatewaypb::START_KIND_RESTORED, "restored"},
-                                                               {gatewaypb::START_KIND_RESTORED_REMOTE, "restored-remote"}}) {
+    for (const auto& [kind, name] :
+         std::map<int, std::string>{{gatewaypb::START_KIND_WARM, "warm"},
+                                    {gatewaypb::START_KIND_COLD, "cold"},
+                                    {gatewaypb::START_KIND_RESTORED, "restored"},
+                                    {gatewaypb::START_KIND_RESTORED_REMOTE, "restored-remote"}}) {
       absl::StrAppend(&page, "thaw_agent_invocations_total{outcome=\"ok\",start=\"", name, "\"} ",
                       counts_calls ? answered[id][kind] : 0, "\n");
     }
@@ -138,22 +143,22 @@ class World : public NodeControl {
   absl::Status Run() {
     Demo::Options options;
     options.metrics = {{"a", "a:1"}, {"b", "b:1"}, {"c", "c:1"}};
-    demo = std::make_unique<Demo>(
-        Demo::Deps{
-            .client = client,
-            .deploy = [this](const DeployRequest& request) { return Deploy(request); },
-            .remove_images =
-                [this](const std::string& app) {
-                  images_removed.push_back(app);
-                  return remove_status;
-                },
-            .nodes = *this,
-            .metrics = metrics,
-            .clock = clock,
-            .interrupt = ending,
-            .progress = *progress,
-        },
-        options);
+    demo =
+        std::make_unique<Demo>(Demo::Deps{
+                                   .client = client,
+                                   .deploy = [this](const DeployRequest& request) { return Deploy(request); },
+                                   .remove_images =
+                                       [this](const std::string& app) {
+                                         images_removed.push_back(app);
+                                         return remove_status;
+                                       },
+                                   .nodes = *this,
+                                   .metrics = metrics,
+                                   .clock = clock,
+                                   .interrupt = ending,
+                                   .progress = *progress,
+                               },
+                               options);
     return demo->Run();
   }
 
@@ -243,7 +248,8 @@ TEST(Demo, HoldsWhatItClaims) {
   EXPECT_TRUE(DemoStatus(world.demo->report()).ok());
   std::vector<std::string> seen;
   for (const DemoCall& call : world.demo->report().calls) {
-    seen.push_back(absl::StrCat(call.index, " ", call.step, " ", call.node, " ", call.start, " ", call.calls_answered));
+    seen.push_back(
+        absl::StrCat(call.index, " ", call.step, " ", call.node, " ", call.start, " ", call.calls_answered));
   }
   EXPECT_THAT(seen, ElementsAre("1 cold a cold 1", "2 warm a warm 2", "3 warm a warm 3", "4 warm a warm 4",
                                 "5 warm a warm 5", "6 restored_same_node a restored 6",
@@ -291,9 +297,14 @@ void SetKind(gatewaypb::InvokeResponse& response, gatewaypb::StartKind kind) {
 INSTANTIATE_TEST_SUITE_P(
     Each, DemoClaimTest,
     ::testing::Values(
-        FailingClaim{"ImageMissingOnANode", [](World& w) { w.image_nodes = {"a", "b"}; }, "image_on_every_node"},
+        FailingClaim{"ImageMissingOnANode", [](World& w) { w.image_nodes = {"a", "b"}; },
+                     "image_on_every_node"},
         FailingClaim{"FirstCallNotCold",
-                     [](World& w) { w.mutate = [](int i, auto& r) { if (i == 1) SetKind(r, gatewaypb::START_KIND_WARM); }; },
+                     [](World& w) {
+                       w.mutate = [](int i, auto& r) {
+                         if (i == 1) SetKind(r, gatewaypb::START_KIND_WARM);
+                       };
+                     },
                      "first_call_cold"},
         FailingClaim{"FirstCallTooQuick",
                      [](World& w) {
@@ -303,33 +314,53 @@ INSTANTIATE_TEST_SUITE_P(
                      },
                      "first_call_over_five_seconds"},
         FailingClaim{"ThirdCallCold",
-                     [](World& w) { w.mutate = [](int i, auto& r) { if (i == 3) SetKind(r, gatewaypb::START_KIND_COLD); }; },
+                     [](World& w) {
+                       w.mutate = [](int i, auto& r) {
+                         if (i == 3) SetKind(r, gatewaypb::START_KIND_COLD);
+                       };
+                     },
                      "calls_two_to_five_warm"},
         FailingClaim{"FourthCallByAnotherProcess",
                      [](World& w) {
-                       w.mutate = [](int i, auto& r) { if (i == 4) r.set_body("{\"token\":\"other\",\"calls\":4}"); };
+                       w.mutate = [](int i, auto& r) {
+                         if (i == 4) r.set_body("{\"token\":\"other\",\"calls\":4}");
+                       };
                      },
                      "calls_two_to_five_warm"},
         FailingClaim{"FifthCallOnAnotherNode",
-                     [](World& w) { w.mutate = [](int i, auto& r) { if (i == 5) r.mutable_start()->set_node_id("b"); }; },
+                     [](World& w) {
+                       w.mutate = [](int i, auto& r) {
+                         if (i == 5) r.mutable_start()->set_node_id("b");
+                       };
+                     },
                      "calls_two_to_five_warm"},
         FailingClaim{"NoSnapshot", [](World& w) { w.publishes = false; }, "snapshot_published"},
         FailingClaim{"SnapshotAfterFourCalls",
-                     [](World& w) { w.change_snapshot = [](auto& s) { s.set_invocations(4); }; }, "snapshot_published"},
+                     [](World& w) { w.change_snapshot = [](auto& s) { s.set_invocations(4); }; },
+                     "snapshot_published"},
         FailingClaim{"SnapshotOfAnotherNode",
-                     [](World& w) { w.change_snapshot = [](auto& s) { s.set_node_id("b"); }; }, "snapshot_published"},
+                     [](World& w) { w.change_snapshot = [](auto& s) { s.set_node_id("b"); }; },
+                     "snapshot_published"},
         FailingClaim{"SnapshotOfAnotherVersion",
-                     [](World& w) { w.change_snapshot = [](auto& s) { s.set_version_id("v0"); }; }, "snapshot_published"},
+                     [](World& w) { w.change_snapshot = [](auto& s) { s.set_version_id("v0"); }; },
+                     "snapshot_published"},
         FailingClaim{"SnapshotWithoutBytes",
-                     [](World& w) { w.change_snapshot = [](auto& s) { s.set_stored_bytes(0); }; }, "snapshot_published"},
+                     [](World& w) { w.change_snapshot = [](auto& s) { s.set_stored_bytes(0); }; },
+                     "snapshot_published"},
         FailingClaim{"NoSlots", [](World& w) { w.prepares_slots = false; }, "slots_prepared"},
         FailingClaim{"InstanceStays", [](World& w) { w.idles_out = false; }, "idle_instance_ended"},
         FailingClaim{"SixthCallCold",
-                     [](World& w) { w.mutate = [](int i, auto& r) { if (i == 6) SetKind(r, gatewaypb::START_KIND_COLD); }; },
+                     [](World& w) {
+                       w.mutate = [](int i, auto& r) {
+                         if (i == 6) SetKind(r, gatewaypb::START_KIND_COLD);
+                       };
+                     },
                      "restored_on_a"},
         FailingClaim{"SixthCallWithANewToken",
                      [](World& w) {
-                       w.mutate = [](int i, auto& r) { if (i == 6) r.set_body("{\"token\":\"new\",\"calls\":6}"); };
+                       w.mutate = [](int i, auto& r) {
+                         if (i == 6) r.set_body("{\"token\":\"new\",\"calls\":6}");
+                       };
                      },
                      "frozen_state_on_a"},
         FailingClaim{"SixthCallSaysOne",
@@ -340,29 +371,52 @@ INSTANTIATE_TEST_SUITE_P(
                      },
                      "frozen_state_on_a"},
         FailingClaim{"BHadTheSnapshot",
-                     [](World& w) { w.change_snapshot = [](auto& s) { s.add_holders("b"); }; }, "b_had_no_snapshot"},
+                     [](World& w) { w.change_snapshot = [](auto& s) { s.add_holders("b"); }; },
+                     "b_had_no_snapshot"},
         FailingClaim{"BRestoredItsOwn",
                      [](World& w) {
-                       w.mutate = [](int i, auto& r) { if (i == 7) SetKind(r, gatewaypb::START_KIND_RESTORED); };
+                       w.mutate = [](int i, auto& r) {
+                         if (i == 7) SetKind(r, gatewaypb::START_KIND_RESTORED);
+                       };
                      },
                      "restored_on_b"},
         FailingClaim{"AnsweredByCInsteadOfB",
-                     [](World& w) { w.mutate = [](int i, auto& r) { if (i == 7) r.mutable_start()->set_node_id("c"); }; },
+                     [](World& w) {
+                       w.mutate = [](int i, auto& r) {
+                         if (i == 7) r.mutable_start()->set_node_id("c");
+                       };
+                     },
                      "restored_on_b"},
         FailingClaim{"BReceivedNothing", [](World& w) { w.chunk_bytes = 0; }, "b_received_the_chunks"},
         FailingClaim{"BReceivedTooMuch", [](World& w) { w.chunk_bytes = 5e6; }, "b_received_the_chunks"},
         FailingClaim{"CReceivedNothing",
-                     [](World& w) { w.mutate = [&w](int i, auto&) { if (i == 9) w.received["c"] = 0; }; },
+                     [](World& w) {
+                       w.mutate = [&w](int i, auto&) {
+                         if (i == 9) w.received["c"] = 0;
+                       };
+                     },
                      "c_received_the_chunks"},
         FailingClaim{"CReceivedFromSomebodyElse",
-                     [](World& w) { w.mutate = [&w](int i, auto&) { if (i == 9) w.sent["b"] = 0; }; },
+                     [](World& w) {
+                       w.mutate = [&w](int i, auto&) {
+                         if (i == 9) w.sent["b"] = 0;
+                       };
+                     },
                      "c_received_the_chunks"},
         FailingClaim{"LateAfterTheLoss",
-                     [](World& w) { w.mutate = [&w](int i, auto&) { if (i == 8) w.clock.Advance(absl::Seconds(5)); }; },
+                     [](World& w) {
+                       w.mutate = [&w](int i, auto&) {
+                         if (i == 8) w.clock.Advance(absl::Seconds(5));
+                       };
+                     },
                      "answered_after_node_loss"},
         FailingClaim{"NoAnswerAfterTheLoss", [](World& w) { w.fail_call = 8; }, "call_8_answered"},
         FailingClaim{"ColdOnC",
-                     [](World& w) { w.mutate = [](int i, auto& r) { if (i == 9) SetKind(r, gatewaypb::START_KIND_COLD); }; },
+                     [](World& w) {
+                       w.mutate = [](int i, auto& r) {
+                         if (i == 9) SetKind(r, gatewaypb::START_KIND_COLD);
+                       };
+                     },
                      "restored_on_c"},
         FailingClaim{"RestoredTooSlowly",
                      [](World& w) {
@@ -373,11 +427,16 @@ INSTANTIATE_TEST_SUITE_P(
                      "restored_under_a_tenth"},
         FailingClaim{"MetricsDisagree", [](World& w) { w.counts_calls = false; }, "metrics_agree_on_a"},
         FailingClaim{"AnswerIsGarbage",
-                     [](World& w) { w.mutate = [](int i, auto& r) { if (i == 2) r.set_body("<html>"); }; },
+                     [](World& w) {
+                       w.mutate = [](int i, auto& r) {
+                         if (i == 2) r.set_body("<html>");
+                       };
+                     },
                      "call_2_answered"},
         FailingClaim{"FunctionFails", [](World& w) { w.fail_call = 1; }, "call_1_answered"},
         FailingClaim{"NodeDoesNotComeBack", [](World& w) { w.node_returns = false; }, "node_a_back"},
-        FailingClaim{"ImageStays", [](World& w) { w.remove_status = absl::FailedPreconditionError("in use"); },
+        FailingClaim{"ImageStays",
+                     [](World& w) { w.remove_status = absl::FailedPreconditionError("in use"); },
                      "cleaned_up"}),
     [](const auto& info) { return info.param.name; });
 
@@ -391,7 +450,8 @@ TEST(Demo, NodeThatWasKilledIsBroughtBackAlsoWhenALaterClaimFails) {
 
 TEST(Demo, FailedKillIsAnErrorAndTheNodeIsStartedAllTheSame) {
   World world;
-  world.kill_status = LocalError(absl::FailedPreconditionError("no such container"), local_reason::kToolFailed);
+  world.kill_status =
+      LocalError(absl::FailedPreconditionError("no such container"), local_reason::kToolFailed);
   EXPECT_EQ(ExitCodeOf(world.Run()), ExitCode::kLocalStep);
   EXPECT_EQ(world.starts, 1);
   EXPECT_THAT(world.client.apps, IsEmpty());
@@ -489,7 +549,8 @@ TEST(DemoReport, TableShowsEachCallAndWhereItsTimeWent) {
   EXPECT_THAT(text, HasSubstr("5312.4"));
   EXPECT_THAT(text, HasSubstr("00c0ffee"));
   EXPECT_THAT(text, HasSubstr("restored-remote"));
-  EXPECT_THAT(text, HasSubstr("ok     b_received_the_chunks: node b received 3.8 MiB of the snapshot's 3.8 MiB; node a sent 3.8 MiB"));
+  EXPECT_THAT(text, HasSubstr("ok     b_received_the_chunks: node b received 3.8 MiB of the snapshot's 3.8 "
+                              "MiB; node a sent 3.8 MiB"));
 }
 
 TEST(DemoReport, EmptyOneIsNotOk) { EXPECT_FALSE(DemoReport().ok()); }
@@ -542,7 +603,8 @@ TEST(NodeControl, FailingHookIsShown) {
   Docker docker(runner);
   DockerNodeControl fallback(docker);
   const absl::Status status = HookNodeControl(runner, fallback, "kill-it", "").Kill("a");
-  EXPECT_THAT(std::string(status.message()), HasSubstr("--kill-node failed for node a: exit code 3 no route"));
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("--kill-node failed for node a: exit code 3 no route"));
 }
 
 TEST(DemoAnswer, NeedsTokenAndCalls) {

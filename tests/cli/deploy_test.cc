@@ -13,15 +13,15 @@
 namespace thaw::cli {
 namespace {
 
+using ::testing::ElementsAre;
 using testing::FakeDocker;
 using testing::FakeGatewayClient;
-using testing::TempDirectory;
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::SizeIs;
 using ::testing::StartsWith;
+using testing::TempDirectory;
 
 constexpr char kFuncYaml[] =
     "schema_version: 20180708\nname: hello\nversion: 0.0.1\nruntime: java\n"
@@ -119,7 +119,8 @@ TEST_F(DeployTest, OfflineBuildThatMissesAnArtifactIsRetriedWithTheNetwork) {
   directory_.Write("ca.pem", "pem");
   options_.ca_bundle = directory_.path() + "/ca.pem";
   options_.proxies = {{"HTTPS_PROXY", "http://proxy:3128"}};
-  docker_.maven_results = {{.exit_code = 1, .output = "Cannot access central in offline mode", .error_output = ""}};
+  docker_.maven_results = {
+      {.exit_code = 1, .output = "Cannot access central in offline mode", .error_output = ""}};
   DeployOk();
   const auto created = docker_.RunsOf("docker create");
   ASSERT_THAT(created, SizeIs(2));
@@ -133,16 +134,18 @@ TEST_F(DeployTest, OfflineBuildThatMissesAnArtifactIsRetriedWithTheNetwork) {
 TEST(Maven, SettingsNameTheProxyOfTheEnvironment) {
   EXPECT_EQ(MavenSettings({}), "");
   EXPECT_EQ(MavenSettings({{"NO_PROXY", "x"}}), "");
-  EXPECT_EQ(MavenSettings({{"HTTP_PROXY", "http://wrong"},
-                           {"https_proxy", "http://me:se<cret@proxy.example:3128/"},
-                           {"NO_PROXY", "localhost, .example.com"}}),
-            "<settings><proxies><proxy><id>host</id><active>true</active><protocol>http</protocol>"
-            "<host>proxy.example</host><port>3128</port><username>me</username><password>se&lt;cret</password>"
-            "<nonProxyHosts>localhost|*.example.com</nonProxyHosts></proxy></proxies></settings>\n");
+  EXPECT_EQ(
+      MavenSettings({{"HTTP_PROXY", "http://wrong"},
+                     {"https_proxy", "http://me:se<cret@proxy.example:3128/"},
+                     {"NO_PROXY", "localhost, .example.com"}}),
+      "<settings><proxies><proxy><id>host</id><active>true</active><protocol>http</protocol>"
+      "<host>proxy.example</host><port>3128</port><username>me</username><password>se&lt;cret</password>"
+      "<nonProxyHosts>localhost|*.example.com</nonProxyHosts></proxy></proxies></settings>\n");
 }
 
 TEST_F(DeployTest, CompileErrorIsShownAndNotRetried) {
-  docker_.maven_results = {{.exit_code = 1, .output = "[ERROR] Hello.java:[3,1] ';' expected", .error_output = ""}};
+  docker_.maven_results = {
+      {.exit_code = 1, .output = "[ERROR] Hello.java:[3,1] ';' expected", .error_output = ""}};
   const auto result = Deploy();
   EXPECT_EQ(ExitCodeOf(result.status()), ExitCode::kLocalStep);
   EXPECT_EQ(ReasonOf(result.status()), local_reason::kBuildFailed);
@@ -214,7 +217,8 @@ TEST_F(DeployTest, ChangedLimitsUpdateTheFunctionAndKeepTheImage) {
 }
 
 TEST_F(DeployTest, CommandLineWinsOverTheFile) {
-  directory_.Write("func.yaml", std::string(kFuncYaml) + "memory: 256\ntimeout: 10\nconfig: {LEVEL: debug, X: 1}\n");
+  directory_.Write("func.yaml",
+                   std::string(kFuncYaml) + "memory: 256\ntimeout: 10\nconfig: {LEVEL: debug, X: 1}\n");
   request_.memory_mib = 512;
   request_.config = {{"LEVEL", "info"}};
   request_.name = "other";
@@ -250,10 +254,10 @@ TEST_F(DeployTest, OtherRuntimesWithoutADockerfileSayWhatToDo) {
 }
 
 TEST_F(DeployTest, JavaWithoutPomCmdOrRunImageSaysWhatToWrite) {
-  directory_.Write("func.yaml", "schema_version: 20180708\nruntime: java\nbuild_image: thaw/java-build\ncmd: a::b\n");
-  EXPECT_THAT(std::string(Deploy().status().message()), HasSubstr("`run_image` is missing"));
   directory_.Write("func.yaml",
-                   "schema_version: 20180708\nruntime: java\nbuild_image: b\nrun_image: r\n");
+                   "schema_version: 20180708\nruntime: java\nbuild_image: thaw/java-build\ncmd: a::b\n");
+  EXPECT_THAT(std::string(Deploy().status().message()), HasSubstr("`run_image` is missing"));
+  directory_.Write("func.yaml", "schema_version: 20180708\nruntime: java\nbuild_image: b\nrun_image: r\n");
   EXPECT_THAT(std::string(Deploy().status().message()), HasSubstr("`cmd` is missing"));
   std::filesystem::remove(directory_.path() + "/pom.xml");
   EXPECT_THAT(std::string(Deploy().status().message()), HasSubstr("pom.xml"));
@@ -263,7 +267,8 @@ TEST_F(DeployTest, ImageThatIsNeitherLocalNorPullableIsNamedWithItsKey) {
   docker_.images.erase("thaw/java-runtime");
   const absl::Status status = Deploy().status();
   EXPECT_EQ(ReasonOf(status), local_reason::kLocalImageMissing);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("no local image `thaw/java-runtime`, which run_image names"));
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("no local image `thaw/java-runtime`, which run_image names"));
   EXPECT_THAT(docker_.RunsOf("docker pull"), ElementsAre("docker pull thaw/java-runtime"));
 }
 
@@ -287,14 +292,17 @@ TEST_F(DeployTest, WithoutCreateAppAMissingAppIsNotFound) {
 }
 
 TEST_F(DeployTest, RequiredConfigWithoutAValueNamesItsLine) {
-  directory_.Write("func.yaml", std::string(kFuncYaml) + "expects:\n  config:\n  - {name: KEY, required: true}\n");
-  EXPECT_THAT(std::string(Deploy().status().message()), StartsWith("func.yaml:10: the config key `KEY` is required"));
+  directory_.Write("func.yaml",
+                   std::string(kFuncYaml) + "expects:\n  config:\n  - {name: KEY, required: true}\n");
+  EXPECT_THAT(std::string(Deploy().status().message()),
+              StartsWith("func.yaml:10: the config key `KEY` is required"));
   request_.config = {{"KEY", "value"}};
   EXPECT_TRUE(Deploy().ok());
 }
 
 TEST_F(DeployTest, RequiredConfigMayBeTheApps) {
-  directory_.Write("func.yaml", std::string(kFuncYaml) + "expects:\n  config:\n  - {name: KEY, required: true}\n");
+  directory_.Write("func.yaml",
+                   std::string(kFuncYaml) + "expects:\n  config:\n  - {name: KEY, required: true}\n");
   commonpb::App app;
   app.set_name("shop");
   (*app.mutable_config())["KEY"] = "value";
@@ -308,7 +316,8 @@ TEST_F(DeployTest, BuildStepsRunInTheFoldersAndTheirFailureIsShown) {
   docker_.other = [&](const ProcessSpec& spec) -> absl::StatusOr<ProcessResult> {
     steps.push_back(spec.argv.back());
     EXPECT_EQ(spec.working_directory, std::filesystem::canonical(directory_.path()).string());
-    return ProcessResult{.exit_code = spec.argv.back() == "make two" ? 2 : 0, .output = "", .error_output = "no rule"};
+    return ProcessResult{
+        .exit_code = spec.argv.back() == "make two" ? 2 : 0, .output = "", .error_output = "no rule"};
   };
   const absl::Status status = Deploy().status();
   EXPECT_THAT(steps, ElementsAre("make one", "make two"));

@@ -1,5 +1,6 @@
 #include "tests/cli/fakes.h"
 
+#include <gtest/gtest.h>
 #include <stdlib.h>
 
 #include <algorithm>
@@ -37,10 +38,10 @@ absl::StatusOr<gatewaypb::InvokeResponse> FakeGatewayClient::Invoke(const gatewa
   return response;
 }
 
-absl::Status FakeGatewayClient::InvokeStream(const gatewaypb::InvokeRequest& start, const InvokeOptions& options,
-                                             absl::FunctionRef<absl::Status(ChunkSink)> produce,
-                                             absl::FunctionRef<void(const gatewaypb::InvokeResponse&)> on_start,
-                                             ChunkSink on_chunk) {
+absl::Status FakeGatewayClient::InvokeStream(
+    const gatewaypb::InvokeRequest& start, const InvokeOptions& options,
+    absl::FunctionRef<absl::Status(ChunkSink)> produce,
+    absl::FunctionRef<void(const gatewaypb::InvokeResponse&)> on_start, ChunkSink on_chunk) {
   invoked.push_back(start);
   invoke_options.push_back(options);
   ++streams;
@@ -60,7 +61,8 @@ absl::Status FakeGatewayClient::InvokeStream(const gatewaypb::InvokeRequest& sta
 absl::StatusOr<commonpb::App> FakeGatewayClient::CreateApp(const commonpb::App& app) {
   for (const auto& [id, existing] : apps) {
     if (existing.name() == app.name()) {
-      return WithReason(absl::AlreadyExistsError(absl::StrCat("app ", app.name(), " exists")), reason::kAlreadyExists);
+      return WithReason(absl::AlreadyExistsError(absl::StrCat("app ", app.name(), " exists")),
+                        reason::kAlreadyExists);
     }
   }
   commonpb::App made = app;
@@ -74,7 +76,8 @@ absl::StatusOr<commonpb::App> FakeGatewayClient::GetApp(const commonpb::GetAppRe
   for (const auto& [id, app] : apps) {
     if (request.id().empty() ? app.name() == request.name() : id == request.id()) return app;
   }
-  return WithReason(absl::NotFoundError(absl::StrCat("no app ", request.id(), request.name())), reason::kAppNotFound);
+  return WithReason(absl::NotFoundError(absl::StrCat("no app ", request.id(), request.name())),
+                    reason::kAppNotFound);
 }
 
 absl::StatusOr<std::vector<commonpb::App>> FakeGatewayClient::ListApps() {
@@ -115,7 +118,8 @@ absl::StatusOr<commonpb::Function> FakeGatewayClient::CreateFunction(const commo
   return made;
 }
 
-absl::StatusOr<commonpb::Function> FakeGatewayClient::GetFunction(const commonpb::GetFunctionRequest& request) {
+absl::StatusOr<commonpb::Function> FakeGatewayClient::GetFunction(
+    const commonpb::GetFunctionRequest& request) {
   if (!reachable.ok()) return reachable;
   for (const auto& [id, function] : functions) {
     if (request.id().empty() ? function.app_name() == request.app_name() && function.name() == request.name()
@@ -127,7 +131,8 @@ absl::StatusOr<commonpb::Function> FakeGatewayClient::GetFunction(const commonpb
                     reason::kFunctionNotFound);
 }
 
-absl::StatusOr<std::vector<commonpb::Function>> FakeGatewayClient::ListFunctions(const std::string& app_name) {
+absl::StatusOr<std::vector<commonpb::Function>> FakeGatewayClient::ListFunctions(
+    const std::string& app_name) {
   if (!reachable.ok()) return reachable;
   std::vector<commonpb::Function> all;
   for (const auto& [id, function] : functions) {
@@ -158,11 +163,13 @@ absl::StatusOr<commonpb::Function> FakeGatewayClient::UpdateFunction(const commo
 
 absl::Status FakeGatewayClient::DeleteFunction(const std::string& id) {
   const std::string gone = id;
-  return functions.erase(gone) == 1 ? absl::OkStatus()
-                                    : WithReason(absl::NotFoundError("no such function"), reason::kFunctionNotFound);
+  return functions.erase(gone) == 1
+             ? absl::OkStatus()
+             : WithReason(absl::NotFoundError("no such function"), reason::kFunctionNotFound);
 }
 
-absl::StatusOr<std::vector<commonpb::SnapshotInfo>> FakeGatewayClient::ListSnapshots(const std::string& function_id) {
+absl::StatusOr<std::vector<commonpb::SnapshotInfo>> FakeGatewayClient::ListSnapshots(
+    const std::string& function_id) {
   std::vector<commonpb::SnapshotInfo> some;
   for (const auto& snapshot : snapshots) {
     if (function_id.empty() || snapshot.function_id() == function_id) some.push_back(snapshot);
@@ -179,8 +186,9 @@ absl::StatusOr<commonpb::SnapshotInfo> FakeGatewayClient::GetSnapshot(const std:
 
 absl::Status FakeGatewayClient::DeleteSnapshot(const std::string& id) {
   const auto before = snapshots.size();
-  snapshots.erase(std::remove_if(snapshots.begin(), snapshots.end(), [&](const auto& s) { return s.id() == id; }),
-                  snapshots.end());
+  snapshots.erase(
+      std::remove_if(snapshots.begin(), snapshots.end(), [&](const auto& s) { return s.id() == id; }),
+      snapshots.end());
   return snapshots.size() < before ? absl::OkStatus() : absl::NotFoundError("no such snapshot");
 }
 
@@ -225,7 +233,8 @@ absl::StatusOr<ProcessResult> FakeDocker::Run(const ProcessSpec& spec) {
     result.error_output = words;
     return result;
   };
-  if (!daemon) return failed("Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is it running?\n");
+  if (!daemon)
+    return failed("Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is it running?\n");
   const auto said = [](const std::string& words) {
     ProcessResult result;
     result.output = words;
@@ -269,13 +278,15 @@ absl::StatusOr<ProcessResult> FakeDocker::Run(const ProcessSpec& spec) {
     return said("built\n");
   }
   if (command == "create") {
-    const std::string id = absl::StrCat("container", next_++);
+    EXPECT_EQ(argv[2], "--name");
+    const std::string id = argv[3];
     containers[id] = {};
     return said(id + "\n");
   }
   if (command == "cp") {
     if (absl::StrContains(argv[3], ":")) {
-      const std::string source = absl::EndsWith(argv[2], "/.") ? argv[2].substr(0, argv[2].size() - 2) : argv[2];
+      const std::string source =
+          absl::EndsWith(argv[2], "/.") ? argv[2].substr(0, argv[2].size() - 2) : argv[2];
       if (fs::is_directory(source)) {
         for (const auto& entry : fs::directory_iterator(source)) copied_in.push_back(entry.path().filename());
       } else {

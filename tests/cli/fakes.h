@@ -37,7 +37,8 @@ class FakeInterrupt final : public Interrupt {
   thaw::testing::FakeClock& clock_;
 };
 
-// A cluster in memory: apps, functions, nodes, snapshots and images, with the gateway's answers for what is not there.
+// A cluster in memory: apps, functions, nodes, snapshots and images, with the gateway's answers for what is
+// not there.
 class FakeGatewayClient : public GatewayClient {
  public:
   absl::StatusOr<gatewaypb::InvokeResponse> Invoke(const gatewaypb::InvokeRequest& request,
@@ -61,8 +62,9 @@ class FakeGatewayClient : public GatewayClient {
   absl::StatusOr<commonpb::SnapshotInfo> GetSnapshot(const std::string& id) override;
   absl::Status DeleteSnapshot(const std::string& id) override;
   absl::StatusOr<std::vector<std::string>> FindImage(const std::string& image_id) override;
-  absl::StatusOr<gatewaypb::PushImageResponse> PushImage(const gatewaypb::PushImageRequest::Header& header,
-                                                         absl::FunctionRef<absl::Status(ChunkSink)> produce) override;
+  absl::StatusOr<gatewaypb::PushImageResponse> PushImage(
+      const gatewaypb::PushImageRequest::Header& header,
+      absl::FunctionRef<absl::Status(ChunkSink)> produce) override;
   absl::Status ReadLogs(const gatewaypb::ReadLogsRequest& request,
                         absl::FunctionRef<absl::Status(const gatewaypb::LogLine&)> on_line) override;
   absl::StatusOr<gatewaypb::ServerInfo> GetServerInfo() override {
@@ -79,7 +81,9 @@ class FakeGatewayClient : public GatewayClient {
   std::vector<gatewaypb::LogLine> log;
   gatewaypb::ServerInfo server_info;
   // Answers Invoke; empty: echoes.
-  std::function<absl::StatusOr<gatewaypb::InvokeResponse>(const gatewaypb::InvokeRequest&, const InvokeOptions&)> invoke;
+  std::function<absl::StatusOr<gatewaypb::InvokeResponse>(const gatewaypb::InvokeRequest&,
+                                                          const InvokeOptions&)>
+      invoke;
   // What apps, functions and versions answer when not OK.
   absl::Status reachable;
 
@@ -104,7 +108,7 @@ class FakeDocker final : public ProcessRunner {
  public:
   absl::StatusOr<ProcessResult> Run(const ProcessSpec& spec) override;
 
-  std::map<std::string, std::string> images;             // reference -> id
+  std::map<std::string, std::string> images;                   // reference -> id
   std::map<std::string, std::vector<std::string>> containers;  // id -> labels
   // Files that a Maven build leaves in target/.
   std::vector<std::string> built_jars = {"fn-1.0.jar", "fn-1.0-sources.jar", "org.x.lib-2.jar"};
@@ -124,9 +128,6 @@ class FakeDocker final : public ProcessRunner {
   std::vector<std::string> copied_in;
   // The argv's, joined, that begin with `prefix`.
   std::vector<std::string> RunsOf(const std::string& prefix) const;
-
- private:
-  int next_ = 1;
 };
 
 class FakeMetricsScraper : public MetricsScraper {

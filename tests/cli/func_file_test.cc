@@ -91,14 +91,16 @@ triggers:
 }
 
 TEST(FuncFile, ReadsJsonAndItsTabs) {
-  const FuncFile file = Parsed("{\n\t\"schema_version\": 20180708,\n\t\"name\": \"f\",\n\t\"config\": {\"A\": \"x y\"}\n}\n",
-                               "func.json");
+  const FuncFile file =
+      Parsed("{\n\t\"schema_version\": 20180708,\n\t\"name\": \"f\",\n\t\"config\": {\"A\": \"x y\"}\n}\n",
+             "func.json");
   EXPECT_EQ(file.name, "f");
   EXPECT_EQ(file.config.at("A"), "x y");
 }
 
 TEST(FuncFile, BrokenJsonNamesItsLine) {
-  EXPECT_THAT(Error("{\n \"schema_version\": 20180708\n \"name\": \"f\"\n}\n", "func.json"), StartsWith("func.json:3: "));
+  EXPECT_THAT(Error("{\n \"schema_version\": 20180708\n \"name\": \"f\"\n}\n", "func.json"),
+              StartsWith("func.json:3: "));
 }
 
 TEST(FuncFile, BrokenYamlNamesItsLine) {
@@ -112,12 +114,15 @@ TEST(FuncFile, UnknownKeyNamesLineAndWhatWasMeant) {
 }
 
 TEST(FuncFile, KeyThereTwiceIsAnError) {
-  EXPECT_THAT(Error("schema_version: 20180708\nname: f\nname: g\n"), StartsWith("func.yaml:3: key `name` is there twice"));
+  EXPECT_THAT(Error("schema_version: 20180708\nname: f\nname: g\n"),
+              StartsWith("func.yaml:3: key `name` is there twice"));
 }
 
 TEST(FuncFile, OtherSchemaVersionsAreRefused) {
-  EXPECT_THAT(Error("schema_version: 1\nname: f\n"), StartsWith("func.yaml:1: schema_version 1 is not known"));
-  EXPECT_THAT(Error("name: f\n"), HasSubstr("schema_version is missing; add the line `schema_version: 20180708`"));
+  EXPECT_THAT(Error("schema_version: 1\nname: f\n"),
+              StartsWith("func.yaml:1: schema_version 1 is not known"));
+  EXPECT_THAT(Error("name: f\n"),
+              HasSubstr("schema_version is missing; add the line `schema_version: 20180708`"));
 }
 
 TEST(FuncFile, NumbersOutOfRangeNameLineAndRange) {
@@ -125,13 +130,17 @@ TEST(FuncFile, NumbersOutOfRangeNameLineAndRange) {
             "func.yaml:2: `memory` must be a whole number of MiB, 1 to 8192; it is `0`");
   EXPECT_THAT(Error("schema_version: 20180708\nmemory: 128MB\n"), HasSubstr("it is `128MB`"));
   EXPECT_THAT(Error("schema_version: 20180708\ntimeout: 301\n"), HasSubstr("1 to 300"));
-  EXPECT_THAT(Error("schema_version: 20180708\nidle_timeout: [1]\n"), StartsWith("func.yaml:2: `idle_timeout`"));
+  EXPECT_THAT(Error("schema_version: 20180708\nidle_timeout: [1]\n"),
+              StartsWith("func.yaml:2: `idle_timeout`"));
 }
 
 TEST(FuncFile, WrongShapesNameTheirLine) {
-  EXPECT_THAT(Error("schema_version: 20180708\nconfig:\n  A:\n    B: c\n"), StartsWith("func.yaml:4: `config.A`"));
-  EXPECT_THAT(Error("schema_version: 20180708\nbuild: make\n"), StartsWith("func.yaml:2: `build` must be a list"));
-  EXPECT_THAT(Error("schema_version: 20180708\nname: [a]\n"), StartsWith("func.yaml:2: `name` must be a text"));
+  EXPECT_THAT(Error("schema_version: 20180708\nconfig:\n  A:\n    B: c\n"),
+              StartsWith("func.yaml:4: `config.A`"));
+  EXPECT_THAT(Error("schema_version: 20180708\nbuild: make\n"),
+              StartsWith("func.yaml:2: `build` must be a list"));
+  EXPECT_THAT(Error("schema_version: 20180708\nname: [a]\n"),
+              StartsWith("func.yaml:2: `name` must be a text"));
   EXPECT_THAT(Error("schema_version: 20180708\nname: a b\n"), HasSubstr("letters, digits"));
   EXPECT_THAT(Error("- a\n- b\n"), HasSubstr("keys and values"));
   EXPECT_THAT(Error(""), HasSubstr("the file is empty"));

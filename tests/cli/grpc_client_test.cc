@@ -18,8 +18,8 @@
 namespace thaw::cli {
 namespace {
 
-using ::testing::ElementsAre;
 using ::testing::Each;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Le;
 
@@ -43,8 +43,8 @@ class Invoker final : public gatewaypb::Invoker::Service {
   }
 
   grpc::Status InvokeStream(grpc::ServerContext*,
-                            grpc::ServerReaderWriter<gatewaypb::InvokeStreamResponse, gatewaypb::InvokeStreamRequest>*
-                                stream) override {
+                            grpc::ServerReaderWriter<gatewaypb::InvokeStreamResponse,
+                                                     gatewaypb::InvokeStreamRequest>* stream) override {
     gatewaypb::InvokeStreamRequest request;
     gatewaypb::InvokeStreamResponse response;
     while (stream->Read(&request)) {
@@ -179,7 +179,8 @@ TEST_F(GrpcClientTest, NobodyThereIsUnavailableAndNamesTheAddress) {
   const auto client = *MakeGrpcGatewayClient({.server = address_, .tls_ca_file = ""});
   const auto apps = client->ListApps();
   EXPECT_EQ(apps.status().code(), absl::StatusCode::kUnavailable);
-  EXPECT_THAT(std::string(apps.status().message()), HasSubstr(absl::StrCat("can't reach the gateway at ", address_)));
+  EXPECT_THAT(std::string(apps.status().message()),
+              HasSubstr(absl::StrCat("can't reach the gateway at ", address_)));
 }
 
 TEST_F(GrpcClientTest, StreamsBothWaysInPartsOfAtMostOneMebibyte) {
@@ -204,8 +205,8 @@ TEST_F(GrpcClientTest, StreamEndsWithTheErrorOfWhoeverGivesUp) {
   const auto nothing = [](const gatewaypb::InvokeResponse&) {};
   EXPECT_EQ(client_
                 ->InvokeStream(
-                    CallTo("app/echo"), {}, [](ChunkSink) { return absl::DataLossError("input broke"); }, nothing,
-                    [](absl::string_view) { return absl::OkStatus(); })
+                    CallTo("app/echo"), {}, [](ChunkSink) { return absl::DataLossError("input broke"); },
+                    nothing, [](absl::string_view) { return absl::OkStatus(); })
                 .code(),
             absl::StatusCode::kDataLoss);
   EXPECT_EQ(client_
@@ -231,7 +232,8 @@ TEST_F(GrpcClientTest, PagesThatRepeatAreAnErrorInsteadOfALoop) {
 TEST_F(GrpcClientTest, ImageIsPushedInParts) {
   gatewaypb::PushImageRequest::Header header;
   header.set_image_id("sha256:1");
-  const auto pushed = client_->PushImage(header, [](ChunkSink sink) { return sink(std::string(2'500'000, 'x')); });
+  const auto pushed =
+      client_->PushImage(header, [](ChunkSink sink) { return sink(std::string(2'500'000, 'x')); });
   ASSERT_TRUE(pushed.ok()) << pushed.status();
   EXPECT_EQ(pushed->node_id(), "a");
   EXPECT_THAT(admin_.parts, ElementsAre(kMaxChunk, kMaxChunk, 2'500'000 - 2 * kMaxChunk));
@@ -252,7 +254,8 @@ TEST_F(GrpcClientTest, PushThatTheClusterRefusesHasItsReason) {
 
 TEST_F(GrpcClientTest, PushWhoseImageCanNotBeReadIsCutOff) {
   gatewaypb::PushImageRequest::Header header;
-  const auto pushed = client_->PushImage(header, [](ChunkSink) { return absl::DataLossError("docker save failed"); });
+  const auto pushed =
+      client_->PushImage(header, [](ChunkSink) { return absl::DataLossError("docker save failed"); });
   EXPECT_EQ(pushed.status().code(), absl::StatusCode::kDataLoss);
 }
 
@@ -272,7 +275,8 @@ TEST_F(GrpcClientTest, LogsHaveADeadlineUnlessTheyAreFollowed) {
   EXPECT_EQ(client_
                 ->ReadLogs(follow,
                            [](const gatewaypb::LogLine& line) {
-                             return line.line() == "line2" ? absl::OutOfRangeError("enough") : absl::OkStatus();
+                             return line.line() == "line2" ? absl::OutOfRangeError("enough")
+                                                           : absl::OkStatus();
                            })
                 .code(),
             absl::StatusCode::kOutOfRange);

@@ -1,6 +1,5 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
 #include <sys/stat.h>
 
 #include <filesystem>
@@ -26,7 +25,13 @@ class ProcessTest : public ::testing::Test {
   thaw::testing::FakeClock clock_;
   testing::FakeInterrupt interrupt_{clock_};
   PosixProcessRunner runner_{interrupt_};
-  ProcessSpec spec_{.argv = {}, .env = {}, .working_directory = "", .timeout = absl::Seconds(20), .cleanup = false, .on_output = {}, .on_line = {}};
+  ProcessSpec spec_{.argv = {},
+                    .env = {},
+                    .working_directory = "",
+                    .timeout = absl::Seconds(20),
+                    .cleanup = false,
+                    .on_output = {},
+                    .on_line = {}};
 };
 
 TEST_F(ProcessTest, GivesOutputAndExitCode) {
@@ -59,7 +64,9 @@ TEST_F(ProcessTest, MissingProgramIsNotFound) {
 
 TEST_F(ProcessTest, DeathBySignalIsItsExitCode) { EXPECT_EQ(Shell("kill -9 $$")->exit_code, 137); }
 
-TEST_F(ProcessTest, SignalsAreNotBlockedInIt) { EXPECT_EQ(Shell("kill -TERM $$; echo lives")->exit_code, 143); }
+TEST_F(ProcessTest, SignalsAreNotBlockedInIt) {
+  EXPECT_EQ(Shell("kill -TERM $$; echo lives")->exit_code, 143);
+}
 
 TEST_F(ProcessTest, PastItsTimeItIsKilledWithItsChildren) {
   testing::TempDirectory directory;
