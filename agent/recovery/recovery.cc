@@ -1,6 +1,7 @@
 #include "agent/recovery/recovery.h"
 
 #include <filesystem>
+#include <iterator>
 #include <set>
 #include <system_error>
 #include <utility>
@@ -35,7 +36,12 @@ std::vector<fs::path> Children(const std::string& dir) {
 }  // namespace
 
 absl::Status Recovery::Run(absl::Time deadline) {
-  ASSIGN_OR_RETURN(const std::vector<ContainerInfo> containers, deps_.runtime.List({{kNodeLabel, node_id_}}, deadline));
+  // By role, too: an agent that runs in a container itself carries its node's name, and must not remove itself.
+  ASSIGN_OR_RETURN(std::vector<ContainerInfo> containers,
+                   deps_.runtime.List({{kNodeLabel, node_id_}, {kRoleLabel, kSlotRole}}, deadline));
+  ASSIGN_OR_RETURN(std::vector<ContainerInfo> probes,
+                   deps_.runtime.List({{kNodeLabel, node_id_}, {kRoleLabel, kProbeRole}}, deadline));
+  containers.insert(containers.end(), std::make_move_iterator(probes.begin()), std::make_move_iterator(probes.end()));
   std::set<std::string> kept;
   for (const ContainerInfo& container : containers) {
     if (Keep(container)) {

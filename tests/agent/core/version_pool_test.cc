@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <deque>
 #include <memory>
 #include <optional>
@@ -9,12 +10,16 @@
 #include <vector>
 
 #include "agent/instance/instance.h"
+#include "agent/container/slot_spec.h"
 #include "agent/pool/pool.h"
+#include "agent/recovery/recovery.h"
 #include "common/log/log.h"
 #include "common/rpc/client.h"
 #include "common/status/reasons.h"
 #include "prometheus/registry.h"
 #include "tests/fakes/fake_clock.h"
+#include "tests/fakes/fake_container_runtime.h"
+#include "tests/fakes/fake_dialer.h"
 #include "tests/fakes/fake_function.h"
 #include "tests/fakes/fake_slots.h"
 
@@ -500,6 +505,45 @@ TEST_F(VersionPoolTest, IdleInstanceThatExitsIsNoticed) {
   starter_.functions[0]->AnswerOk();
   slots_.control(0)->Tell(InitEvent());
   EXPECT_EQ(pool_->Load().instances, 0u);
+}
+
+class NoInit final : public SlotInitConnector {
+ public:
+  absl::StatusOr<std::unique_ptr<SlotInit>> Connect(const std::string&, absl::Time) override {
+    return absl::DeadlineExceededError("no init answers");
+  }
+};
+
+TEST_F(VersionPoolTest, RecoveryRemovesSlotsAndProbesOfItsNodeButNoAgentAndNothingOfOthers) {
+  testing::FakeContainerRuntime runtime;
+  const std::string image_id = runtime.AddImage(ImageContent());
+  const auto make = [&](const std::string& name, const std::string& node, const std::string& role) {
+    ContainerSpec spec;
+    spec.name = name;
+    spec.image_id = image_id;
+    spec.command = {"/thaw/init", "--slot"};
+    spec.labels = {{kNodeLabel, node}, {kRoleLabel, role}};
+    ASSERT_TRUE(runtime.Create(spec, absl::InfiniteFuture()).ok());
+  };
+  make("slot-of-a", "a", kSlotRole);
+  make("probe-of-a", "a", kProbeRole);
+  // An agent may run in a container that carries its node's name.
+  make("agent-a", "a", "agent");
+  make("slot-of-b", "b", kSlotRole);
+
+  testing::FakeDialer dialer;
+  Restorer restorer(dialer, clock_);
+  NoInit connector;
+  Pool pool(options_, PoolDeps{starter_, checkpointer_, slots_, *this, memory_, metrics_, starts_, checkpoints_,
+                               housekeeping_, clock_, clock_, NullLogger()});
+  Recovery recovery("a", Recovery::Deps{runtime, connector, restorer, pool, metrics_, clock_, Paths("/nowhere"), NullLogger()});
+  ASSERT_TRUE(recovery.Run(absl::InfiniteFuture()).ok());
+  std::vector<std::string> left;
+  const auto containers = runtime.List({}, absl::InfiniteFuture());
+  ASSERT_TRUE(containers.ok());
+  for (const ContainerInfo& container : *containers) left.push_back(container.name);
+  std::sort(left.begin(), left.end());
+  EXPECT_EQ(left, (std::vector<std::string>{"agent-a", "slot-of-b"}));
 }
 
 TEST(InstanceTransitions, OnlyThoseOfTheDrawing) {
