@@ -30,6 +30,7 @@ ExitCode ExitCodeOf(const absl::Status& status) {
     if (status.code() == absl::StatusCode::kCancelled) return ExitCode::kInterrupted;
     if (reason == local_reason::kClaimFailed) return ExitCode::kFunctionFailed;
     if (IsLocal(reason)) return ExitCode::kLocalStep;
+    if (absl::EndsWith(reason, "_NOT_FOUND")) return ExitCode::kNotFound;
   }
   switch (status.code()) {
     case absl::StatusCode::kOk:

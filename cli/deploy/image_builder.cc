@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -260,9 +261,12 @@ absl::Status ImageBuilder::BuildWithMaven(const BuildPlan& plan, bool no_cache) 
     ASSIGN_OR_RETURN(maven, RunMaven(plan, sources, /*offline=*/false, all));
   }
   if (maven.exit_code != 0) {
-    return LocalError(absl::FailedPreconditionError(absl::StrCat(
-                          "the Maven build in ", plan.build_image, " failed (exit code ", maven.exit_code,
-                          "):\n", LastLines(absl::StrCat(maven.output, "\n", maven.error_output), 25))),
+    std::string words = absl::StrCat(maven.output, "\n", maven.error_output);
+    // What follows is advice for people who call Maven themselves.
+    words.resize(std::min(words.size(), words.find("-> [Help")));
+    return LocalError(absl::FailedPreconditionError(absl::StrCat("the Maven build in ", plan.build_image,
+                                                                 " failed (exit code ", maven.exit_code,
+                                                                 "):\n", LastLines(words, 25))),
                       local_reason::kBuildFailed);
   }
   int count = 0;

@@ -296,6 +296,10 @@ class GrpcGatewayClient final : public GatewayClient {
 
   absl::Status Check(const grpc::Status& status) const {
     absl::Status result = FromGrpcStatus(status);
+    if (result.code() == absl::StatusCode::kDeadlineExceeded && status.error_details().empty()) {
+      return absl::DeadlineExceededError(
+          absl::StrCat("the gateway at ", server_, " has not answered before the time was up"));
+    }
     // gRPC's own words for a dead address list every attempt; the address is what the user can act on.
     if (result.code() == absl::StatusCode::kUnavailable && status.error_details().empty()) {
       absl::string_view why = status.error_message();

@@ -144,12 +144,14 @@ TEST(Maven, SettingsNameTheProxyOfTheEnvironment) {
 }
 
 TEST_F(DeployTest, CompileErrorIsShownAndNotRetried) {
-  docker_.maven_results = {
-      {.exit_code = 1, .output = "[ERROR] Hello.java:[3,1] ';' expected", .error_output = ""}};
+  docker_.maven_results = {{.exit_code = 1,
+                            .output = "[ERROR] Hello.java:[3,1] ';' expected -> [Help 1]\n[ERROR] Re-run",
+                            .error_output = ""}};
   const auto result = Deploy();
   EXPECT_EQ(ExitCodeOf(result.status()), ExitCode::kLocalStep);
   EXPECT_EQ(ReasonOf(result.status()), local_reason::kBuildFailed);
   EXPECT_THAT(std::string(result.status().message()), HasSubstr("';' expected"));
+  EXPECT_THAT(std::string(result.status().message()), Not(HasSubstr("Re-run")));
   EXPECT_THAT(docker_.RunsOf("docker create"), SizeIs(1));
   EXPECT_THAT(docker_.containers, IsEmpty());
   EXPECT_THAT(client_.apps, IsEmpty()) << "a failed build leaves no empty app behind";

@@ -18,6 +18,8 @@ TEST(ExitCode, EveryKindOfErrorHasItsNumber) {
             1);
   EXPECT_EQ(static_cast<int>(ExitCodeOf(absl::InvalidArgumentError("x"))), 2);
   EXPECT_EQ(static_cast<int>(ExitCodeOf(WithReason(absl::NotFoundError("x"), reason::kFunctionNotFound))), 3);
+  EXPECT_EQ(
+      static_cast<int>(ExitCodeOf(WithReason(absl::FailedPreconditionError("x"), reason::kNodeNotFound))), 3);
   EXPECT_EQ(static_cast<int>(ExitCodeOf(absl::UnavailableError("x"))), 4);
   EXPECT_EQ(static_cast<int>(ExitCodeOf(absl::FailedPreconditionError("x"))), 5);
   EXPECT_EQ(static_cast<int>(ExitCodeOf(absl::AlreadyExistsError("x"))), 5);
