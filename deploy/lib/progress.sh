@@ -126,7 +126,7 @@ stage_join() {
   STAGE_TOOK[$title]=$(($(progress_now_ms) - STAGE_BEGAN[$title]))
   if ((result != 0)); then
     say "  FAILED $title after $(progress_time "${STAGE_TOOK[$title]}"); the end of $(stage_log "$title"):"
-    tail -n "${THAW_LOG_TAIL:-40}" "$(stage_log "$title")" | sed 's/^/    /' >&2
+    tail -n "${THAW_LOG_TAIL:-40}" "$(stage_log "$title")" | cut -c1-400 | sed 's/^/    /' >&2
     exit 1
   fi
   say "  ok  $title  ($(progress_time "${STAGE_TOOK[$title]}"))"
