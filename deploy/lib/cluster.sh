@@ -24,9 +24,10 @@ cluster_check_data_dir() {
 # Folders and the cluster token; what is there is kept.
 cluster_make_folders() {
   local node token=$THAW_DATA/cluster-token
-  install -d -m 0700 "$THAW_DATA"
-  for node in "${CLUSTER_NODES[@]}"; do install -d -m 0700 "$THAW_DATA/node-$node"; done
-  install -d -m 0700 -o "$CLUSTER_UID" -g "$CLUSTER_UID" "$THAW_DATA/scheduler" "$THAW_DATA/prometheus"
+  cluster_make_folder "$THAW_DATA" 0
+  for node in "${CLUSTER_NODES[@]}"; do cluster_make_folder "$THAW_DATA/node-$node" 0; done
+  cluster_make_folder "$THAW_DATA/scheduler" "$CLUSTER_UID"
+  cluster_make_folder "$THAW_DATA/prometheus" "$CLUSTER_UID"
   if [[ ! -s $token ]]; then
     (
       umask 077
@@ -36,6 +37,11 @@ cluster_make_folders() {
     )
     echo "made the cluster token $token"
   fi
+}
+
+# cluster_make_folder PATH OWNER: one that is there stays as its service has made it.
+cluster_make_folder() {
+  if [[ ! -d $1 ]]; then install -d -m 0700 -o "$2" -g "$2" "$1"; fi
 }
 
 # What three nodes on one host may give to functions, each: a quarter of the memory that is free now, so that
