@@ -16,13 +16,13 @@ base_image_ensure() {
   base_image_debootstrap
 }
 
-# The mirror that this machine's own apt uses, if it is a Debian one.
+# The mirror that this machine's own apt uses, if it is a Debian one; empty: debootstrap's default.
 base_image_mirror() {
   local mirror
   mirror=$(sed -nE -e 's/^[[:space:]]*deb(-src)?[[:space:]]+(\[[^]]*\][[:space:]]+)?(https?:[^[:space:]]+\/debian)\/?[[:space:]].*/\3/p' \
     -e 's/^URIs:[[:space:]]*(https?:[^[:space:]]+\/debian)\/?([[:space:]].*)?$/\1/p' \
     /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -n 1)
-  printf '%s' "${THAW_DEBIAN_MIRROR:-${mirror:-http://deb.debian.org/debian}}"
+  printf '%s' "${THAW_DEBIAN_MIRROR:-$mirror}"
 }
 
 base_image_debootstrap() (
@@ -31,7 +31,9 @@ base_image_debootstrap() (
   root=$(mktemp -d "${TMPDIR:-/var/tmp}/thaw-trixie.XXXXXX")
   trap 'rm -rf "$root"' EXIT
   # The root holds device nodes and set-user-id files.
-  timeout 1200 debootstrap --variant=minbase trixie "$root/fs" "$mirror"
+  timeout 1200 debootstrap --variant=minbase trixie "$root/fs" ${mirror:+"$mirror"}
+  # debootstrap writes down which one it took.
+  mirror=$(awk '$1 == "deb" { print $2; exit }' "$root/fs/etc/apt/sources.list")
   base_image_slim "$root/fs"
   base_image_sources "$root/fs" "$mirror"
   tar -C "$root/fs" --numeric-owner -c . |
@@ -61,12 +63,12 @@ CFG
   chmod 755 "$root/usr/sbin/policy-rc.d"
 }
 
-# Security updates too, where the mirror is Debian's own.
+# Security updates too, where this machine's own apt has them from the same host.
 base_image_sources() {
   local root=$1 mirror=$2
   {
     echo "deb $mirror trixie main"
-    if [[ $mirror == *://deb.debian.org/debian ]]; then
+    if grep -rqsF "${mirror}-security" /etc/apt/sources.list /etc/apt/sources.list.d; then
       echo "deb $mirror trixie-updates main"
       echo "deb ${mirror}-security trixie-security main"
     fi
