@@ -98,6 +98,9 @@ LeaseTable::Function* LeaseTable::Resolve(const FunctionName& name) {
 }
 
 LeaseTable::HeldLease* LeaseTable::Choose(Function& function, const Request& request) {
+  if (function.leases.size() == 1 && request.pinned_node.empty() && request.excluded_nodes.empty()) {
+    return &function.leases.front();
+  }
   const std::int64_t now = absl::ToUnixNanos(deps_.clock->Now());
   std::vector<HeldLease*> fitting;
   std::vector<LeaseLoad> loads;
