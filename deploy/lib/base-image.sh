@@ -44,7 +44,9 @@ base_image_debootstrap() (
 base_image_slim() {
   local root=$1
   rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/cache/apt/*.bin "$root"/var/lib/apt/lists/* \
-    "$root"/usr/share/{doc,man,info,locale,groff,lintian,linda}/* "$root"/var/log/{bootstrap.log,apt/*,dpkg.log,alternatives.log}
+    "$root"/var/log/{bootstrap.log,apt/*,dpkg.log,alternatives.log}
+  # The files, not the folders: packages' alternatives link into those of the manuals.
+  find "$root"/usr/share/{doc,man,info,locale,lintian} ! -type d ! -name copyright -delete
   cat >"$root/etc/dpkg/dpkg.cfg.d/docker" <<'CFG'
 path-exclude /usr/share/doc/*
 path-include /usr/share/doc/*/copyright
