@@ -257,6 +257,17 @@ TEST(Demo, HoldsWhatItClaims) {
                                 "9 after_node_loss c restored-remote 6"));
 }
 
+TEST(Demo, FirstCallAfterTheLossMayBeRestoredAndTakeItsTime) {
+  World world;
+  world.mutate = [](int i, auto& response) {
+    if (i != 8) return;
+    response.mutable_start()->set_kind(gatewaypb::START_KIND_RESTORED);
+    *response.mutable_start()->mutable_total() = ToProto(absl::Milliseconds(1600));
+  };
+  ASSERT_TRUE(world.Run().ok());
+  EXPECT_THAT(world.FailedChecks(), IsEmpty());
+}
+
 TEST(Demo, UsesAFreshFunctionAndLeavesNothing) {
   World first, second;
   ASSERT_TRUE(first.Run().ok());
