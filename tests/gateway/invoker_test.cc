@@ -27,6 +27,12 @@ using ::thaw::testing::WarmAnswer;
 class InvokerTest : public ::testing::Test {
  protected:
   InvokerTest() { Make(Invoker::Options()); }
+  // A call and its caller hold each other until it has ended.
+  ~InvokerTest() override {
+    while (!agents_.waiting.empty()) {
+      agents_.Answer(Failed(absl::UnknownError("the test is over"), Delivery::kMaybeSent));
+    }
+  }
 
   void Make(Invoker::Options options, int max_calls = 100, std::size_t max_bytes = 1 << 20) {
     admission_ = std::make_unique<Admission>(max_calls, max_bytes);
