@@ -10,6 +10,7 @@
 #include <sstream>
 #include <thread>
 
+#include "common/ids/ids.h"
 #include "common/log/log.h"
 #include "common/rpc/client.h"
 #include "common/rpc/status.h"
@@ -562,12 +563,13 @@ TEST_F(GatewayTest, MetricsAgreeWithWhatHappened) {
 }
 
 TEST_F(GatewayTest, PortFileIsWrittenWhole) {
-  options_.port_file = ::testing::TempDir() + "/gateway-ports";
+  options_.port_file = ::testing::TempDir() + "gateway-ports-" + NewHexId();
   Start();
   std::ifstream file(options_.port_file);
   std::stringstream text;
   text << file.rdbuf();
   EXPECT_EQ(text.str(), absl::StrCat("grpc=", gateway_->grpc_port(), "\nhttp=", gateway_->http_port(), "\n"));
+  (void)std::remove(options_.port_file.c_str());
 }
 
 TEST_F(GatewayTest, ShutdownLetsCallsEndGivesLeasesBackAndRefusesNewOnes) {
