@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -200,18 +201,23 @@ class Reading final : public grpc::ServerWriteReactor<v1::LogLine>, public std::
     question.set_function_id(function_id_);
     question.set_tail(request_.tail());
     question.set_follow(request_.follow());
-    for (const ClusterNode& node : nodes) {
-      NodeLog* log = nullptr;
-      {
-        absl::MutexLock lock(&mu_);
+    std::vector<std::pair<NodeLog*, std::string>> begun;
+    {
+      // All become sources of the merge before any of them gives a line: a quick node's second line must wait for the
+      // first one of a node that is asked a moment later.
+      absl::MutexLock lock(&mu_);
+      for (const ClusterNode& node : nodes) {
         if (ended_ || merge_.Has(node.id())) continue;
         auto& slot = logs_[node.id()];
         if (slot != nullptr) continue;
         merge_.Add(node.id());
         slot = std::make_unique<NodeLog>(shared_from_this(), node.id());
-        log = slot.get();
+        begun.emplace_back(slot.get(), node.address());
       }
-      log->Begin(deps_.channels->Get(node.address()), deps_.channels->security(), deadline_, question);
+    }
+    // None of them can go before it was begun: only the end of its stream takes a log away.
+    for (const auto& [log, address] : begun) {
+      log->Begin(deps_.channels->Get(address), deps_.channels->security(), deadline_, question);
     }
   }
 
