@@ -122,7 +122,7 @@ FrozenInstance CriuCheckpointer::Freeze(const CheckpointRequest& request) {
   order.time_limit = options_.dump_limit;
   absl::StatusOr<DumpReport> report = slot.init().Dump(order);
   absl::Status serving;
-  if (asleep) serving = slot.init().Resume(kStatusLimit);
+  if (asleep) serving = slot.init().Resume(report.ok() ? "" : report.status().message(), kStatusLimit);
   if (serving.ok()) serving = deps_.restorer.Connect(slot, options_.resume_limit).status();
   frozen.instance = serving.ok() ? InstanceAfter::kServing : InstanceAfter::kLost;
   slot.init().SetEventHandler(nullptr);

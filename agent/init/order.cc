@@ -18,6 +18,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr int64_t kMaxTimeoutMs = 60 * 60 * 1000;
+constexpr size_t kReasonLimit = 4096;
 
 Outcome Wrong(const std::string& field, const std::string& expected) {
   return Outcome(Code::kInvalidArgument, "order field '" + field + "' must be " + expected);
@@ -184,6 +185,13 @@ RestoreOrder ParseRestore(Fields& fields) {
   return restore;
 }
 
+// What a function is told: it ends up in a file of /run, and in an exception's message.
+std::string ParseReason(Fields& fields, bool required) {
+  std::string reason = fields.String("error", required);
+  if (reason.size() > kReasonLimit) reason.resize(kReasonLimit);
+  return reason;
+}
+
 KillOrder ParseKill(const Json& json, Fields& fields) {
   KillOrder kill;
   auto it = json.find("signal");
@@ -215,7 +223,9 @@ Outcome ParseOrder(std::string_view line, Order* order) {
   if (op == "status") {
     order->what = StatusOrder{};
   } else if (op == "resume") {
-    order->what = ResumeOrder{};
+    order->what = ResumeOrder{.error = ParseReason(fields, false)};
+  } else if (op == "refuse") {
+    order->what = RefuseOrder{.error = ParseReason(fields, true)};
   } else if (op == "reset") {
     order->what = ResetOrder{};
   } else if (op == "start") {
@@ -227,7 +237,7 @@ Outcome ParseOrder(std::string_view line, Order* order) {
   } else if (op == "kill") {
     order->what = ParseKill(json, fields);
   } else {
-    return Wrong("op", "status, start, dump, resume, restore, kill or reset");
+    return Wrong("op", "status, start, dump, resume, refuse, restore, kill or reset");
   }
   return fields.fault();
 }

@@ -18,7 +18,13 @@ namespace thaw::init {
 inline constexpr size_t kOrderLineLimit = 1024 * 1024;
 
 struct StatusOrder {};
-struct ResumeOrder {};
+// `error`: why there was no checkpoint; empty when there was one.
+struct ResumeOrder {
+  std::string error;
+};
+struct RefuseOrder {
+  std::string error;
+};
 struct ResetOrder {};
 
 struct StartOrder {
@@ -56,7 +62,7 @@ struct KillOrder {
 
 struct Order {
   uint64_t id = 0;
-  std::variant<StatusOrder, ResumeOrder, ResetOrder, StartOrder, DumpOrder, RestoreOrder, KillOrder> what;
+  std::variant<StatusOrder, ResumeOrder, RefuseOrder, ResetOrder, StartOrder, DumpOrder, RestoreOrder, KillOrder> what;
 };
 
 // Reads one line. INVALID_ARGUMENT names the field that is missing or wrong; `order->id` is set even then

@@ -123,7 +123,8 @@ void Slot::OnOrder(uint64_t peer, std::string_view line) {
         if constexpr (std::is_same_v<What, StartOrder>) DoStart(peer, order.id, what);
         if constexpr (std::is_same_v<What, DumpOrder>) DoDump(peer, order.id, what);
         if constexpr (std::is_same_v<What, RestoreOrder>) DoRestore(peer, order.id, what);
-        if constexpr (std::is_same_v<What, ResumeOrder>) DoResume(peer, order.id);
+        if constexpr (std::is_same_v<What, ResumeOrder>) DoResume(peer, order.id, what);
+        if constexpr (std::is_same_v<What, RefuseOrder>) DoRefuse(peer, order.id, what);
         if constexpr (std::is_same_v<What, KillOrder>) DoKill(peer, order.id, what);
         if constexpr (std::is_same_v<What, ResetOrder>) DoReset(peer, order.id);
       },
@@ -191,18 +192,31 @@ void Slot::DoStart(uint64_t peer, uint64_t id, const StartOrder& order) {
   AnswerOk(peer, id, {{"pid", function.pid}});
 }
 
-void Slot::DoResume(uint64_t peer, uint64_t id) {
+void Slot::DoResume(uint64_t peer, uint64_t id, const ResumeOrder& order) {
   if (!awaited_marker_.empty()) {
-    if (Outcome outcome = MakeMarker(awaited_marker_); !outcome.ok()) return AnswerError(peer, id, outcome);
+    if (Outcome outcome = MakeMarker(awaited_marker_, order.error); !outcome.ok()) return AnswerError(peer, id, outcome);
     awaited_marker_.clear();
   }
   AnswerOk(peer, id);
 }
 
-Outcome Slot::MakeMarker(const std::string& name) {
+void Slot::DoRefuse(uint64_t peer, uint64_t id, const RefuseOrder& order) {
+  if (!refusal_marker_.empty()) {
+    if (Outcome outcome = MakeMarker(refusal_marker_, order.error); !outcome.ok()) return AnswerError(peer, id, outcome);
+    refusal_marker_.clear();
+  }
+  AnswerOk(peer, id);
+}
+
+Outcome Slot::MakeMarker(const std::string& name, const std::string& content) {
   const std::string path = std::string(kFunctionDir) + "/" + name;
-  UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0444));
-  if (!file) return ErrnoOutcome(errno, "cannot make the resume marker " + path);
+  const std::string fresh = path + ".new";
+  UniqueFd file(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0444));
+  // /run is a small tmpfs that only init writes to: a short write is a full one, and as bad as none.
+  if (!file || ::write(file.get(), content.data(), content.size()) != static_cast<ssize_t>(content.size()) ||
+      ::rename(fresh.c_str(), path.c_str()) != 0) {
+    return ErrnoOutcome(errno, "cannot make the marker " + path);
+  }
   return {};
 }
 
@@ -319,6 +333,7 @@ void Slot::OnFirstProcessEnded(int wait_status) {
 void Slot::ForgetFunction() {
   state_ = State::kEmpty;
   awaited_marker_.clear();
+  refusal_marker_.clear();
   SetLastPid(kHelperPids);
   if (!function_) return;
   function_->out->Drain();
@@ -341,10 +356,20 @@ void Slot::ForgetFunction() {
 }
 
 void Slot::OnRequest(uint64_t peer, std::string_view line) {
+  // A function can only ask for a checkpoint of itself.
+  if (line == "checkpoint") {
+    OnCheckpointRequest(peer);
+  } else if (line == "wish") {
+    OnWish(peer);
+  } else {
+    requests_.CloseAfterSending(peer);
+  }
+}
+
+void Slot::OnCheckpointRequest(uint64_t peer) {
   const double now = MonotonicMs();
-  // A function can only ask for a checkpoint of itself, and not as fast as it can.
-  if (line != "checkpoint" || state_ != State::kRunning || ending_ || requesting_peer_ != 0 ||
-      now - last_request_ms_ < kRequestIntervalMs) {
+  // Not as fast as it can.
+  if (state_ != State::kRunning || ending_ || requesting_peer_ != 0 || now - last_request_ms_ < kRequestIntervalMs) {
     requests_.CloseAfterSending(peer);
     return;
   }
@@ -353,6 +378,21 @@ void Slot::OnRequest(uint64_t peer, std::string_view line) {
   awaited_marker_ = MakeMarkerName();
   requests_.Send(peer, "wait " + std::string(kFunctionDir) + "/" + awaited_marker_);
   loop_.After(kRequestCloseTimeout, [this, peer] { requests_.CloseAfterSending(peer); });
+}
+
+void Slot::OnWish(uint64_t peer) {
+  const double now = MonotonicMs();
+  // The time of its own: what follows a wish is a request, which must not be taken for too early.
+  if (state_ != State::kRunning || ending_ || now - last_wish_ms_ < kRequestIntervalMs) {
+    requests_.CloseAfterSending(peer);
+    return;
+  }
+  last_wish_ms_ = now;
+  refusal_marker_ = MakeMarkerName();
+  requests_.Send(peer, "wait " + std::string(kFunctionDir) + "/" + refusal_marker_);
+  requests_.CloseAfterSending(peer);
+  orders_.SendToAll(
+      ToLine({{"event", "checkpoint_wished"}, {"instance", function_->instance}, {"pid", function_->pid}}));
 }
 
 void Slot::OnRequestClosed(uint64_t peer) {

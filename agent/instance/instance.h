@@ -55,6 +55,8 @@ class Instance {
   Timers::Id idle_timer = 0;
   // The scheduler has allowed its checkpoint, which waits for the call under way.
   bool checkpoint_granted = false;
+  // Its own code has asked for a checkpoint and waits for the outcome.
+  bool checkpoint_wished = false;
   // Set when its process has ended.
   std::optional<InitEvent> exit;
 

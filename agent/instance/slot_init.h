@@ -10,6 +10,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 
 namespace thaw::agent {
@@ -68,7 +69,8 @@ struct RestoreOrder {
 };
 
 struct InitEvent {
-  enum class Kind { kExit, kCheckpointReady, kDisconnected };
+  // kCheckpointWished: the function itself asks for a checkpoint, and waits; it is answered by freezing it or by Refuse().
+  enum class Kind { kExit, kCheckpointReady, kCheckpointWished, kDisconnected };
   Kind kind = Kind::kExit;
   std::string instance_id;
   int pid = 0;
@@ -96,7 +98,10 @@ class SlotInit {
   virtual absl::StatusOr<InitStatus> GetStatus(absl::Duration limit) = 0;
   virtual absl::StatusOr<int> Start(const StartOrder& order, absl::Duration limit) = 0;
   virtual absl::StatusOr<DumpReport> Dump(const DumpOrder& order) = 0;
-  virtual absl::Status Resume(absl::Duration limit) = 0;
+  // Lets the function go on after a checkpoint; `why_not` is what it is told when there was none, and empty otherwise.
+  virtual absl::Status Resume(absl::string_view why_not, absl::Duration limit) = 0;
+  // Tells a function that wished for a checkpoint why it gets none. OK when none did.
+  virtual absl::Status Refuse(absl::string_view why, absl::Duration limit) = 0;
   virtual absl::StatusOr<int> Restore(const RestoreOrder& order) = 0;
   // Ends the function: `signal`, then SIGKILL after `grace`.
   virtual absl::Status Kill(const std::string& signal, absl::Duration grace) = 0;

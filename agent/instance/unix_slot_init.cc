@@ -150,6 +150,8 @@ class Connection {
         event.kind = InitEvent::Kind::kExit;
       } else if (name == "checkpoint_ready") {
         event.kind = InitEvent::Kind::kCheckpointReady;
+      } else if (name == "checkpoint_wished") {
+        event.kind = InitEvent::Kind::kCheckpointWished;
       } else {
         return;
       }
@@ -319,8 +321,12 @@ class UnixSlotInit final : public SlotInit {
     return report;
   }
 
-  absl::Status Resume(absl::Duration limit) override {
-    return connection_->Order({{"op", "resume"}}, limit).status();
+  absl::Status Resume(absl::string_view why_not, absl::Duration limit) override {
+    return connection_->Order({{"op", "resume"}, {"error", std::string(why_not)}}, limit).status();
+  }
+
+  absl::Status Refuse(absl::string_view why, absl::Duration limit) override {
+    return connection_->Order({{"op", "refuse"}, {"error", std::string(why)}}, limit).status();
   }
 
   absl::StatusOr<int> Restore(const RestoreOrder& order) override {

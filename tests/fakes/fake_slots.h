@@ -77,9 +77,14 @@ class FakeSlotInit final : public agent::SlotInit {
     report.uid = report.gid = 1000;
     return report;
   }
-  absl::Status Resume(absl::Duration) override {
+  absl::Status Resume(absl::string_view why_not, absl::Duration) override {
     absl::MutexLock lock(&control_->mu);
-    control_->orders.push_back("resume");
+    control_->orders.push_back(why_not.empty() ? "resume" : absl::StrCat("resume: ", why_not));
+    return absl::OkStatus();
+  }
+  absl::Status Refuse(absl::string_view why, absl::Duration) override {
+    absl::MutexLock lock(&control_->mu);
+    control_->orders.push_back(absl::StrCat("refuse: ", why));
     return absl::OkStatus();
   }
   absl::StatusOr<int> Restore(const agent::RestoreOrder& order) override {
