@@ -138,6 +138,15 @@ std::string ParseInstance(Fields& fields) {
   return instance;
 }
 
+// A directory below /cracdata; empty when it may be left out and is.
+std::string ParseDir(Fields& fields, const char* name, bool required) {
+  std::string dir = fields.String(name, required);
+  if (dir.empty() && !required) return dir;
+  while (dir.size() > 1 && dir.back() == '/') dir.pop_back();
+  if (!IsSnapshotDir(dir)) fields.Fault(name, "an absolute path below /cracdata without '.' or '..'");
+  return dir;
+}
+
 StartOrder ParseStart(Fields& fields) {
   StartOrder start;
   start.argv = fields.Argv("argv");
@@ -146,21 +155,16 @@ StartOrder ParseStart(Fields& fields) {
   if (start.cwd[0] != '/') fields.Fault("cwd", "an absolute path");
   start.uid = static_cast<uid_t>(fields.Integer("uid", false, 0, 0xfffffffeLL, 1000));
   start.gid = static_cast<gid_t>(fields.Integer("gid", false, 0, 0xfffffffeLL, 1000));
+  start.privileged = fields.Bool("privileged", false);
+  start.snapshot = ParseDir(fields, "snapshot", false);
   start.instance = ParseInstance(fields);
   start.meta = fields.String("meta", false);
   return start;
 }
 
-std::string ParseDir(Fields& fields) {
-  std::string dir = fields.String("dir", true);
-  while (dir.size() > 1 && dir.back() == '/') dir.pop_back();
-  if (!IsSnapshotDir(dir)) fields.Fault("dir", "an absolute path below /cracdata without '.' or '..'");
-  return dir;
-}
-
 DumpOrder ParseDump(Fields& fields) {
   DumpOrder dump;
-  dump.dir = ParseDir(fields);
+  dump.dir = ParseDir(fields, "dir", true);
   dump.leave_running = fields.Bool("leave_running", false);
   dump.timeout_ms = fields.Integer("timeout_ms", true, 1, kMaxTimeoutMs, 0);
   return dump;
@@ -168,7 +172,7 @@ DumpOrder ParseDump(Fields& fields) {
 
 RestoreOrder ParseRestore(Fields& fields) {
   RestoreOrder restore;
-  restore.dir = ParseDir(fields);
+  restore.dir = ParseDir(fields, "dir", true);
   restore.stdout_pipe = fields.String("stdout_pipe", false);
   restore.stderr_pipe = fields.String("stderr_pipe", false);
   if (!IsPipeName(restore.stdout_pipe)) fields.Fault("stdout_pipe", "like pipe:[123]");
@@ -230,6 +234,8 @@ Outcome ParseOrder(std::string_view line, Order* order) {
     order->what = ResetOrder{};
   } else if (op == "start") {
     order->what = ParseStart(fields);
+  } else if (op == "save") {
+    order->what = SaveOrder{.dir = ParseDir(fields, "dir", true)};
   } else if (op == "dump") {
     order->what = ParseDump(fields);
   } else if (op == "restore") {
@@ -237,7 +243,7 @@ Outcome ParseOrder(std::string_view line, Order* order) {
   } else if (op == "kill") {
     order->what = ParseKill(json, fields);
   } else {
-    return Wrong("op", "status, start, dump, resume, refuse, restore, kill or reset");
+    return Wrong("op", "status, start, save, dump, resume, refuse, restore, kill or reset");
   }
   return fields.fault();
 }

@@ -33,8 +33,17 @@ struct StartOrder {
   std::string cwd = "/";
   uid_t uid = 1000;
   gid_t gid = 1000;
+  // Keeps init's own capabilities and gets no filter: for a JVM that runs CRIU itself.
+  bool privileged = false;
+  // A snapshot that the program is going to restore by itself, or empty: its files are laid down first.
+  std::string snapshot;
   std::string instance;
   std::string meta;
+};
+
+// Takes the files of a function that has frozen itself, and ended by that.
+struct SaveOrder {
+  std::string dir;
 };
 
 struct DumpOrder {
@@ -62,7 +71,9 @@ struct KillOrder {
 
 struct Order {
   uint64_t id = 0;
-  std::variant<StatusOrder, ResumeOrder, RefuseOrder, ResetOrder, StartOrder, DumpOrder, RestoreOrder, KillOrder> what;
+  std::variant<StatusOrder, ResumeOrder, RefuseOrder, ResetOrder, StartOrder, SaveOrder, DumpOrder, RestoreOrder,
+               KillOrder>
+      what;
 };
 
 // Reads one line. INVALID_ARGUMENT names the field that is missing or wrong; `order->id` is set even then

@@ -16,6 +16,7 @@
 #include "agent/init/paths.h"
 #include "agent/init/process_table.h"
 #include "agent/init/snapshot_files.h"
+#include "agent/init/tree_copy.h"
 #include "common/version/version.h"
 
 namespace thaw::init {
@@ -121,6 +122,7 @@ void Slot::OnOrder(uint64_t peer, std::string_view line) {
         using What = std::decay_t<decltype(what)>;
         if constexpr (std::is_same_v<What, StatusOrder>) DoStatus(peer, order.id);
         if constexpr (std::is_same_v<What, StartOrder>) DoStart(peer, order.id, what);
+        if constexpr (std::is_same_v<What, SaveOrder>) DoSave(peer, order.id, what);
         if constexpr (std::is_same_v<What, DumpOrder>) DoDump(peer, order.id, what);
         if constexpr (std::is_same_v<What, RestoreOrder>) DoRestore(peer, order.id, what);
         if constexpr (std::is_same_v<What, ResumeOrder>) DoResume(peer, order.id, what);
@@ -173,10 +175,19 @@ Outcome Slot::MakeReady() {
 
 void Slot::DoStart(uint64_t peer, uint64_t id, const StartOrder& order) {
   if (Outcome outcome = MakeReady(); !outcome.ok()) return AnswerError(peer, id, outcome);
+  if (!order.snapshot.empty()) {
+    if (Outcome outcome = LayDownFiles(order.snapshot + "/files"); !outcome.ok()) return AnswerError(peer, id, outcome);
+  }
   const uint64_t oom_kills = OomKills();
   FunctionProcess process;
-  const Outcome started = StartFunction(
-      {.argv = order.argv, .env = order.env, .cwd = order.cwd, .uid = order.uid, .gid = order.gid}, &process);
+  const Outcome started = StartFunction({.argv = order.argv,
+                                         .env = order.env,
+                                         .cwd = order.cwd,
+                                         .uid = order.uid,
+                                         .gid = order.gid,
+                                         .privileged = order.privileged,
+                                         .low_pid = !order.snapshot.empty()},
+                                        &process);
   if (!started.ok()) return AnswerError(peer, id, started);
   Function& function = function_.emplace();
   function.pid = process.pid;
@@ -190,6 +201,15 @@ void Slot::DoStart(uint64_t peer, uint64_t id, const StartOrder& order) {
   state_ = State::kRunning;
   Log("started pid=" + std::to_string(function.pid));
   AnswerOk(peer, id, {{"pid", function.pid}});
+}
+
+void Slot::DoSave(uint64_t peer, uint64_t id, const SaveOrder& order) {
+  if (state_ != State::kEmpty || ending_ || !dirty_) {
+    return AnswerError(peer, id, Outcome(Code::kFailedPrecondition,
+                                         "nothing to save: a function must have run here and ended by its own checkpoint"));
+  }
+  if (Outcome outcome = SaveFiles(order.dir + "/files"); !outcome.ok()) return AnswerError(peer, id, outcome);
+  AnswerOk(peer, id, {{"image_bytes", TreeBytes(order.dir + "/images")}, {"files_bytes", TreeBytes(order.dir + "/files")}});
 }
 
 void Slot::DoResume(uint64_t peer, uint64_t id, const ResumeOrder& order) {

@@ -95,6 +95,7 @@ class Slot {
 
   void DoStatus(uint64_t peer, uint64_t id);
   void DoStart(uint64_t peer, uint64_t id, const StartOrder& order);
+  void DoSave(uint64_t peer, uint64_t id, const SaveOrder& order);
   void DoDump(uint64_t peer, uint64_t id, const DumpOrder& order);
   void DoRestore(uint64_t peer, uint64_t id, const RestoreOrder& order);
   void DoResume(uint64_t peer, uint64_t id, const ResumeOrder& order);

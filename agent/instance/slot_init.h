@@ -34,6 +34,10 @@ struct StartOrder {
   std::string working_dir;
   std::uint32_t uid = 1000;
   std::uint32_t gid = 1000;
+  // As root, with what the container may do: for an engine whose process freezes itself.
+  bool privileged = false;
+  // The snapshot that the command is going to restore, as the container sees it; empty for a cold start.
+  std::string snapshot_dir;
   std::string instance_id;
   std::string meta;
 };
@@ -97,6 +101,8 @@ class SlotInit {
 
   virtual absl::StatusOr<InitStatus> GetStatus(absl::Duration limit) = 0;
   virtual absl::StatusOr<int> Start(const StartOrder& order, absl::Duration limit) = 0;
+  // Adds the writable files of a function that has frozen itself into `dir`/images, and ended by that.
+  virtual absl::StatusOr<DumpReport> Save(const std::string& dir, absl::Duration limit) = 0;
   virtual absl::StatusOr<DumpReport> Dump(const DumpOrder& order) = 0;
   // Lets the function go on after a checkpoint; `why_not` is what it is told when there was none, and empty otherwise.
   virtual absl::Status Resume(absl::string_view why_not, absl::Duration limit) = 0;

@@ -296,10 +296,19 @@ class UnixSlotInit final : public SlotInit {
                                                             {"cwd", order.working_dir},
                                                             {"uid", order.uid},
                                                             {"gid", order.gid},
+                                                            {"privileged", order.privileged},
+                                                            {"snapshot", order.snapshot_dir},
                                                             {"instance", order.instance_id},
                                                             {"meta", order.meta}},
                                                            limit));
     return answer.value("pid", 0);
+  }
+
+  absl::StatusOr<DumpReport> Save(const std::string& dir, absl::Duration limit) override {
+    ASSIGN_OR_RETURN(const Json answer, connection_->Order({{"op", "save"}, {"dir", dir}}, limit));
+    DumpReport report;
+    report.image_bytes = answer.value("image_bytes", std::uint64_t{0});
+    return report;
   }
 
   absl::StatusOr<DumpReport> Dump(const DumpOrder& order) override {

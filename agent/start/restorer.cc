@@ -53,7 +53,7 @@ absl::StatusOr<std::unique_ptr<FunctionConnection>> Restorer::Restore(Slot& slot
   order.instance_id = instance_id;
   order.meta = MakeInstanceMeta(slot.version_id(), manifest.info().invocations());
   order.time_limit = time_limit;
-  const absl::StatusOr<int> pid = slot.init().Restore(order);
+  const absl::StatusOr<int> pid = engines_.OfSnapshot(manifest.info().engine()).Restore(slot, order);
   if (!pid.ok()) {
     return WithReason(absl::Status(pid.status().code(), absl::StrCat("restoring snapshot ", manifest.info().id(),
                                                                      " failed: ", pid.status().message())),

@@ -66,6 +66,12 @@ class FakeSlotInit final : public agent::SlotInit {
     control_->status.meta = order.meta;
     return 10001;
   }
+  absl::StatusOr<agent::DumpReport> Save(const std::string& dir, absl::Duration) override {
+    absl::MutexLock lock(&control_->mu);
+    control_->orders.push_back(absl::StrCat("save ", dir));
+    if (!control_->dump_result.ok()) return control_->dump_result;
+    return agent::DumpReport();
+  }
   absl::StatusOr<agent::DumpReport> Dump(const agent::DumpOrder& order) override {
     absl::MutexLock lock(&control_->mu);
     control_->orders.push_back(absl::StrCat("dump ", order.dir));

@@ -28,7 +28,6 @@ namespace {
 namespace gw = thaw::gateway::v1;
 namespace fs = std::filesystem;
 
-constexpr char kRuntimeImage[] = "thaw/java-runtime:latest";
 constexpr absl::Duration kStartLimit = absl::Minutes(2);
 constexpr absl::Duration kAdminLimit = absl::Seconds(20);
 
@@ -37,9 +36,16 @@ void SetDeadline(grpc::ClientContext& context, absl::Duration limit) {
 }
 
 // Where deploy/images/build-fdk leaves its jars.
-std::string TestFunctionsDir() {
+std::string FdkDir(const std::string& project) {
   const char* out = getenv("THAW_OUT");
-  return absl::StrCat(out != nullptr ? out : THAW_OUT_DIR, "/fdk/functions");
+  return absl::StrCat(out != nullptr ? out : THAW_OUT_DIR, "/fdk/", project);
+}
+std::string TestFunctionsDir() { return FdkDir("functions"); }
+
+// Developers who share an engine have one of their own.
+std::string RuntimeImage() {
+  const char* image = getenv("THAW_TEST_JAVA_RUNTIME");
+  return image != nullptr ? image : "thaw/java-runtime:latest";
 }
 
 }  // namespace
@@ -225,6 +231,7 @@ absl::StatusOr<std::string> Cluster::CreateFunction(const std::string& name, con
     made.mutable_checkpoint()->set_mode(thaw::common::v1::CheckpointPolicy::MODE_AFTER_INVOCATIONS);
     made.mutable_checkpoint()->set_after_invocations(function.checkpoint_after);
   }
+  *made.mutable_freeze() = function.freeze;
   thaw::common::v1::Function answer;
   RETURN_IF_ERROR(FromGrpcStatus(admin_->CreateFunction(&context, request, &answer)));
   return answer.id();
@@ -345,17 +352,22 @@ std::string HttpGet(int port, const std::string& path) {
   return body == std::string::npos ? "" : answer.substr(body + 4);
 }
 
-absl::StatusOr<std::string> JavaTestImage(const std::string& name, const std::string& handler) {
+absl::StatusOr<std::string> JavaTestImage(const std::string& name, const std::string& handler, const std::string& base) {
+  return JavaImageOf("functions", name, handler, base);
+}
+
+absl::StatusOr<std::string> JavaImageOf(const std::string& project, const std::string& name, const std::string& handler,
+                                        const std::string& base) {
   const std::string tag = absl::StrCat("thaw-test/", name, ":latest");
   char pattern[] = "/tmp/ti-XXXXXX";
   const std::string dir = mkdtemp(pattern);
   // The layers are found again by their content, so that making the image a second time takes no time.
   fs::create_directories(dir + "/app");
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(TestFunctionsDir(), error)) {
+  for (const auto& entry : fs::directory_iterator(FdkDir(project), error)) {
     fs::copy_file(entry.path(), dir + "/app/" + entry.path().filename().string(), error);
   }
-  std::ofstream(dir + "/Dockerfile") << "FROM " << kRuntimeImage << "\nCOPY app/ /function/app/\nCMD [\"" << handler
+  std::ofstream(dir + "/Dockerfile") << "FROM " << (base.empty() ? RuntimeImage() : base) << "\nCOPY app/ /function/app/\nCMD [\"" << handler
                                      << "\"]\n";
   const CommandResult built =
       RunCommand({"docker", "build", "-q", "-t", tag, dir}, absl::Minutes(3), {{"DOCKER_BUILDKIT", "0"}});
@@ -369,8 +381,8 @@ absl::StatusOr<std::string> JavaTestImage(const std::string& name, const std::st
 std::string MissingOnThisHost() {
   const CommandResult engine = RunCommand({"docker", "version", "-f", "{{.Server.Version}}"}, absl::Seconds(20));
   if (engine.exit_code != 0) return "no Docker Engine answers; tests/run starts one: " + engine.err;
-  if (RunCommand({"docker", "image", "inspect", kRuntimeImage}).exit_code != 0) {
-    return absl::StrCat("no image ", kRuntimeImage, "; tests/run builds it");
+  if (RunCommand({"docker", "image", "inspect", RuntimeImage()}).exit_code != 0) {
+    return absl::StrCat("no image ", RuntimeImage(), "; tests/run builds it");
   }
   if (!fs::exists(TestFunctionsDir())) {
     return absl::StrCat("no test functions in ", TestFunctionsDir(), "; tests/run builds them");

@@ -586,7 +586,9 @@ TEST_F(VersionPoolTest, RecoveryRemovesSlotsAndProbesOfItsNodeButNoAgentAndNothi
   make("slot-of-b", "b", kSlotRole);
 
   testing::FakeDialer dialer;
-  Restorer restorer(dialer, clock_);
+  CriuEngine criu;
+  const Engines engines(criu, criu);
+  Restorer restorer(dialer, clock_, engines);
   NoInit connector;
   Pool pool(options_, PoolDeps{starter_, checkpointer_, slots_, *this, memory_, metrics_, starts_, checkpoints_,
                                housekeeping_, clock_, clock_, NullLogger()});
