@@ -64,8 +64,9 @@ void AppendCommon(std::vector<std::string>* arguments, const std::string& images
   arguments->insert(arguments->end(), {"--images-dir", images_dir, "--work-dir", work_dir, "--log-file", kCriuLogName,
                                        "-v" + std::to_string(log_level),
                                        // CRIU runs with init's capabilities: of an image, whoever made it, it takes
-                                       // neither options nor plugins.
-                                       "--no-default-config", "--libdir", "/thaw/criu/plugins",
+                                       // neither options nor plugins. A plugins' directory must be there; this one
+                                       // has none.
+                                       "--no-default-config", "--libdir", work_dir,
                                        // The container's cgroup is the runtime's business, and /sys/fs/cgroup is
                                        // read-only here.
                                        "--manage-cgroups=ignore", "--file-locks"});
