@@ -26,6 +26,9 @@ struct Options {
   std::string docker_socket = "/var/run/docker.sock";
   // The static thaw-init to mount into the containers.
   std::string init_binary;
+  // A directory with CRIU and all that it needs (deploy/images/criu), mounted beside it; empty: images have CRIU themselves,
+  // or are not checkpointed.
+  std::string criu_bundle;
   ProfileRequest profile = ProfileRequest::kAuto;
   // Functions of engine crac run as root with what their container may do, for a CRaC JDK runs CRIU itself.
   bool allow_crac_engine = false;

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# The base of all images, debian:trixie-slim (and debian:bookworm-slim for what needs the older JDK): the one that is
-# here, else the registry's, else the same made from Debian's packages. Needs packages.sh.
+# The base of all images, debian:trixie-slim: the one that is here, else the registry's, else the same made
+# from Debian's packages. Another suite's (the tests have functions on bookworm) is had the same way. Needs packages.sh.
 
 BASE_IMAGE=debian:trixie-slim
 BASE_PULL_SECONDS=60
@@ -16,7 +16,7 @@ base_image_ensure() {
   echo "pulling $image"
   if timeout "$BASE_PULL_SECONDS" docker pull -q "$image"; then return 0; fi
   echo "$image can't be pulled: making it with debootstrap"
-  base_image_debootstrap "$suite"
+  base_image_debootstrap "$suite" "$image"
 }
 
 # The mirror that this machine's own apt uses, if it is a Debian one; empty: debootstrap's default.
@@ -29,19 +29,19 @@ base_image_mirror() {
 }
 
 base_image_debootstrap() (
-  suite=$1
+  suite=$1 image=$2
   packages_install "${PACKAGES_DEBOOTSTRAP[@]}"
   mirror=$(base_image_mirror)
-  root=$(mktemp -d "${TMPDIR:-/var/tmp}/thaw-base.XXXXXX")
+  root=$(mktemp -d "${TMPDIR:-/var/tmp}/thaw-$suite.XXXXXX")
   trap 'rm -rf "$root"' EXIT
   # The root holds device nodes and set-user-id files.
   timeout 1200 debootstrap --variant=minbase "$suite" "$root/fs" ${mirror:+"$mirror"}
   # debootstrap writes down which one it took.
   mirror=$(awk '$1 == "deb" { print $2; exit }' "$root/fs/etc/apt/sources.list")
   base_image_slim "$root/fs"
-  base_image_sources "$root/fs" "$mirror" "$suite"
+  base_image_sources "$root/fs" "$suite" "$mirror"
   tar -C "$root/fs" --numeric-owner -c . |
-    docker import --change 'CMD ["bash"]' --message "debootstrap $suite from $mirror" - "debian:$suite-slim"
+    docker import --change 'CMD ["bash"]' --message "debootstrap $suite from $mirror" - "$image"
 )
 
 # What the registry's slim image leaves out as well.
@@ -71,7 +71,7 @@ CFG
 
 # Security updates too, where this machine's own apt has them from the same host.
 base_image_sources() {
-  local root=$1 mirror=$2 suite=$3
+  local root=$1 suite=$2 mirror=$3
   {
     echo "deb $mirror $suite main"
     if grep -rqsF "${mirror}-security" /etc/apt/sources.list /etc/apt/sources.list.d; then
