@@ -392,6 +392,9 @@ v1::VersionState Cluster::BuildState(const common::v1::VersionSpec& version) con
       (*state.mutable_secrets())[use.name()] = *std::move(value);
     }
   }
+  for (const auto& [key, value] : deps_.catalogue.RestoreTimeConfigOf(version.version_id())) {
+    (*state.mutable_restore_time_config())[key] = value;
+  }
   const auto snapshot = UsableSnapshot(version);
   if (snapshot.has_value()) {
     *state.mutable_snapshot() = *snapshot;
