@@ -8,6 +8,8 @@
 namespace thaw::scheduler {
 namespace {
 
+using testing::FakeNodeLink;
+using testing::TestScheduler;
 using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
