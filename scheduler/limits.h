@@ -31,6 +31,10 @@ inline constexpr std::size_t kMaxConfigEntries = 1000;
 inline constexpr std::size_t kMaxConfigKeyBytes = 255;
 inline constexpr std::size_t kMaxConfigBytes = 128 * 1024;
 inline constexpr std::size_t kMaxImageReferenceBytes = 512;
+// Secrets travel with a version's state to every node, and with an order of one line to thaw-init.
+inline constexpr std::size_t kMaxSecretBytes = 64 * 1024;
+inline constexpr std::size_t kMaxSecretsPerApp = 100;
+inline constexpr std::size_t kMaxSecretBytesPerApp = 512 * 1024;
 // Bounds of Function.freeze.
 inline constexpr std::size_t kMaxObstacleRules = 100;
 inline constexpr std::size_t kMaxRulePatternBytes = 1024;

@@ -114,6 +114,7 @@ absl::StatusOr<int> CracEngine::Restore(Slot& slot, const RestoreOrder& order) {
   start.uid = start.gid = 0;
   start.privileged = true;
   start.snapshot_dir = order.dir;
+  start.given = order.given;
   start.instance_id = order.instance_id;
   start.meta = order.meta;
   return slot.init().Start(start, std::min(order.time_limit, kStartLimit));

@@ -11,11 +11,13 @@
 #include <variant>
 #include <vector>
 
+#include "agent/init/given_files.h"
 #include "agent/init/outcome.h"
 
 namespace thaw::init {
 
-inline constexpr size_t kOrderLineLimit = 1024 * 1024;
+// A start may carry 128 KiB of environment, as much of configuration, and 512 KiB of secrets in base64.
+inline constexpr size_t kOrderLineLimit = 2 * 1024 * 1024;
 
 struct StatusOrder {};
 // `error`: why there was no checkpoint; empty when there was one.
@@ -39,6 +41,7 @@ struct StartOrder {
   std::string snapshot;
   std::string instance;
   std::string meta;
+  GivenFiles given;
 };
 
 // Takes the files of a function that has frozen itself, and ended by that.
@@ -62,6 +65,12 @@ struct RestoreOrder {
   std::string instance;
   std::string meta;
   int64_t timeout_ms = 0;
+  GivenFiles given;
+};
+
+// What a running function is told anew.
+struct GiveOrder {
+  GivenFiles given;
 };
 
 struct KillOrder {
@@ -72,7 +81,7 @@ struct KillOrder {
 struct Order {
   uint64_t id = 0;
   std::variant<StatusOrder, ResumeOrder, RefuseOrder, ResetOrder, StartOrder, SaveOrder, DumpOrder, RestoreOrder,
-               KillOrder>
+               GiveOrder, KillOrder>
       what;
 };
 

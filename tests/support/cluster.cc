@@ -28,6 +28,11 @@ namespace {
 namespace gw = thaw::gateway::v1;
 namespace fs = std::filesystem;
 
+// THAW_JAVA_RUNTIME_IMAGE names another one than deploy's.
+std::string RuntimeImage() {
+  const char* given = getenv("THAW_JAVA_RUNTIME_IMAGE");
+  return given != nullptr ? given : "thaw/java-runtime:latest";
+}
 constexpr absl::Duration kStartLimit = absl::Minutes(2);
 constexpr absl::Duration kAdminLimit = absl::Seconds(20);
 
@@ -40,12 +45,6 @@ std::string FdkDir(const std::string& project) {
   return absl::StrCat(OutDir(), "/fdk/", project);
 }
 std::string TestFunctionsDir() { return FdkDir("functions"); }
-
-// Developers who share an engine have one of their own.
-std::string RuntimeImage() {
-  const char* image = getenv("THAW_TEST_JAVA_RUNTIME");
-  return image != nullptr ? image : "thaw/java-runtime:latest";
-}
 
 // Where images_criu of deploy/lib/images.sh leaves the self-contained CRIU.
 std::string CriuBundleDir() { return OutDir() + "/criu"; }

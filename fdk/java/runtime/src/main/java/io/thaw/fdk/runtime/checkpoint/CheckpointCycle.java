@@ -28,6 +28,7 @@ public final class CheckpointCycle {
     private final RandomReseeder reseeder = new RandomReseeder();
     // What threw a cause of a veto. By identity: exceptions may define equals.
     private final Map<Throwable, String> vetoed = new IdentityHashMap<>();
+    private final TimerCatchUp timers = new TimerCatchUp();
     private long restores;
     private String failure = "";
 
@@ -83,6 +84,7 @@ public final class CheckpointCycle {
             return refusal;
         }
         reseeder.prepare();
+        timers.prepare();
         // What is garbage now would be written to disk, sent to other nodes, and read at every restore.
         System.gc();
         return null;
@@ -158,6 +160,7 @@ public final class CheckpointCycle {
         socket.afterRestore(null);
         logCallback(CallbackObserver.Phase.AFTER, socket.toString(), System.nanoTime() - start, null);
         List<String> left = reseeder.reseed();
+        timers.skipMissed(System.currentTimeMillis());
         if (jdk == null) {
             unrestored = tellAfterRestore();
         }
