@@ -9,11 +9,14 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <fstream>
+#include <sstream>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/ids/ids.h"
 #include "common/log/log.h"
+#include "gateway/gateway.h"
 #include "gateway/http/server.h"
 #include "tests/fakes/fake_agent_client.h"
 #include "tests/fakes/fake_clock.h"
@@ -185,6 +188,35 @@ TEST_F(HttpsTest, CertificateThatCannotBeReadIsNamed) {
   const absl::Status status = Start();
   EXPECT_TRUE(absl::IsInvalidArgument(status));
   EXPECT_THAT(std::string(status.message()), HasSubstr("/nowhere/cert.pem"));
+}
+
+// Prometheus and health checks go on speaking HTTP in clear, on loopback or the compose network.
+TEST_F(HttpsTest, GatewayWithACertificateHasBothListeners) {
+  Options options;
+  options.listen = options.http_listen = options.https_listen = "127.0.0.1:0";
+  options.security.tls_cert_file = options_.tls_cert_file;
+  options.security.tls_key_file = options_.tls_key_file;
+  options.port_file = folder_ + "/ports";
+  auto gateway = Gateway::Create(options, Security::ForTesting("a-token-for-tests"), NullLogger());
+  ASSERT_TRUE(gateway.ok()) << gateway.status();
+  EXPECT_EQ(RawHttpClient((*gateway)->http_port()).Get("/healthz").status, 200);
+  TlsClient client((*gateway)->https_port());
+  ASSERT_TRUE(client.connected());
+  client.Send("GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  EXPECT_THAT(client.ReadUntil("never"), HasSubstr("ok\n"));
+  std::ifstream file(options.port_file);
+  std::stringstream text;
+  text << file.rdbuf();
+  EXPECT_THAT(text.str(), HasSubstr(absl::StrCat("https=", (*gateway)->https_port(), "\n")));
+  (void)std::remove(options.port_file.c_str());
+}
+
+TEST(HttpsOptionsTest, ListenerWithoutACertificateIsRefused) {
+  Options options;
+  options.https_listen = "127.0.0.1:0";
+  const absl::Status status = options.Validate();
+  EXPECT_TRUE(absl::IsInvalidArgument(status));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("--https-listen"));
 }
 
 }  // namespace
