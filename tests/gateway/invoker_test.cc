@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "gateway/invoke/invoker.h"
 
 #include <gmock/gmock.h>

@@ -1,4 +1,6 @@
 // DockerRuntime against an engine that misbehaves; how it gets on with a real one is docker_runtime_host_test.cc's.
+#include <algorithm>
+
 #include "agent/container/docker_runtime.h"
 
 #include "absl/strings/match.h"

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "agent/init/process_table.h"
 
 #include <gtest/gtest.h>
