@@ -1,7 +1,7 @@
 // DockerRuntime against an engine that misbehaves; how it gets on with a real one is docker_runtime_host_test.cc's.
-#include <algorithm>
-
 #include "agent/container/docker_runtime.h"
+
+#include <algorithm>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"

@@ -1,9 +1,9 @@
-#include <algorithm>
-
 #include "agent/init/process_table.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
+
+#include <algorithm>
 
 namespace thaw::init {
 namespace {
