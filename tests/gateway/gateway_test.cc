@@ -10,6 +10,8 @@
 #include <sstream>
 #include <thread>
 
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "common/ids/ids.h"
 #include "common/log/log.h"
 #include "common/rpc/client.h"

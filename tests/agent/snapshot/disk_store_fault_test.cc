@@ -11,6 +11,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "absl/synchronization/mutex.h"
 #include "agent/snapshot/disk_store.h"
 #include "common/status/reasons.h"
 #include "tests/agent/snapshot/sample_tree.h"

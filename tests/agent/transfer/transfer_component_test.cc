@@ -10,6 +10,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
 #include "agent/container/image_archive.h"
 #include "agent/service/images_service.h"
 #include "agent/service/snapshots_service.h"
