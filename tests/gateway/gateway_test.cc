@@ -634,6 +634,8 @@ TEST(GatewayCreateTest, AddressInUseIsSaid) {
   Options options;
   options.listen = "127.0.0.1:0";
   options.http_listen = "127.0.0.1:0";
+  // Not the default one: a cluster may run on this machine.
+  options.scheduler = "127.0.0.1:1";
   auto first = Gateway::Create(options, Security::ForTesting(kToken), NullLogger());
   ASSERT_TRUE(first.ok());
   options.http_listen = absl::StrCat("127.0.0.1:", (*first)->http_port());

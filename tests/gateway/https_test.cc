@@ -21,6 +21,7 @@
 #include "tests/fakes/fake_agent_client.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/fake_scheduler_client.h"
+#include "tests/fakes/fake_scheduler_server.h"
 #include "tests/gateway/raw_http_client.h"
 
 namespace thaw::gateway {
@@ -31,6 +32,7 @@ using ::testing::StartsWith;
 using ::thaw::testing::FakeAgentClient;
 using ::thaw::testing::FakeClock;
 using ::thaw::testing::FakeSchedulerClient;
+using ::thaw::testing::FakeSchedulerServer;
 using ::thaw::testing::MakeLease;
 using ::thaw::testing::RawHttpClient;
 using ::thaw::testing::WarmAnswer;
@@ -192,8 +194,11 @@ TEST_F(HttpsTest, CertificateThatCannotBeReadIsNamed) {
 
 // Prometheus and health checks go on speaking HTTP in clear, on loopback or the compose network.
 TEST_F(HttpsTest, GatewayWithACertificateHasBothListeners) {
+  FakeSchedulerServer scheduler("a-token-for-tests");
+  scheduler.Start();
   Options options;
   options.listen = options.http_listen = options.https_listen = "127.0.0.1:0";
+  options.scheduler = scheduler.address();
   options.security.tls_cert_file = options_.tls_cert_file;
   options.security.tls_key_file = options_.tls_key_file;
   options.port_file = folder_ + "/ports";
@@ -209,6 +214,11 @@ TEST_F(HttpsTest, GatewayWithACertificateHasBothListeners) {
   text << file.rdbuf();
   EXPECT_THAT(text.str(), HasSubstr(absl::StrCat("https=", (*gateway)->https_port(), "\n")));
   (void)std::remove(options.port_file.c_str());
+  const absl::Time limit = absl::Now() + absl::Seconds(10);
+  while (!(*gateway)->Readiness().ok() && absl::Now() < limit) absl::SleepFor(absl::Milliseconds(5));
+  EXPECT_TRUE((*gateway)->Readiness().ok());
+  gateway->reset();
+  scheduler.Stop();
 }
 
 TEST(HttpsOptionsTest, ListenerWithoutACertificateIsRefused) {
