@@ -201,7 +201,7 @@ absl::Status Agent::Parts::Start() {
   RETURN_IF_ERROR(options_.Validate());
   ASSIGN_OR_RETURN(security_, Security::Load(options_.security));
   RETURN_IF_ERROR(security_->CheckListenAddress(options_.listen));
-  RETURN_IF_ERROR(security_->CheckListenAddress(options_.metrics_listen));
+  RETURN_IF_ERROR(security_->CheckPlainListenAddress(options_.metrics_listen));
   RETURN_IF_ERROR(MakeDirectories(paths_));
   RETURN_IF_ERROR(InstallInit(options_.init_binary, paths_));
   metrics_ = std::make_unique<AgentMetrics>(*registry_);

@@ -355,6 +355,17 @@ TEST_F(CommandsTest, DeployPrintsIdsInvokeCommandAndUrl) {
   EXPECT_EQ(Json()["image_built"], false);
 }
 
+TEST_F(CommandsTest, UrlsFollowWhetherTheGatewayIsCalledWithTls) {
+  TempDirectory directory;
+  directory.Write("func.yaml", "schema_version: 20180708\nname: new\n");
+  directory.Write("Dockerfile", "FROM scratch\n");
+  EXPECT_EQ(Run({"deploy", directory.path(), "--app", "shop", "--server", "thaw.example:7000"}), 0);
+  EXPECT_THAT(env_.out.str(), HasSubstr("curl -X POST http://thaw.example:8080/invoke/"));
+  env_.out.str("");
+  EXPECT_EQ(Run({"deploy", directory.path(), "--app", "shop", "--server", "thaw.example:7000", "--tls-ca", "ca.pem"}), 0);
+  EXPECT_THAT(env_.out.str(), HasSubstr("curl -X POST https://thaw.example:8443/invoke/"));
+}
+
 TEST_F(CommandsTest, BadFuncFileIsAUsageErrorWithItsLine) {
   TempDirectory directory;
   directory.Write("func.yaml", "schema_version: 20180708\nname: new\nmemmory: 3\n");

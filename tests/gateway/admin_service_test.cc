@@ -6,7 +6,9 @@
 
 #include <thread>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
 #include "common/log/log.h"
 #include "common/rpc/status.h"
 #include "common/status/reasons.h"

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "agent/checkpoint/criu_checkpointer.h"
 #include "agent/start/thaw_starter.h"
 #include "common/log/log.h"
