@@ -114,6 +114,7 @@ std::unique_ptr<CLI::App> MakeCommandTree(Context& context, Command& selected) {
   AddAppsCommands(*app, context, selected);
   AddFunctionsCommands(*app, context, selected);
   AddNodesCommand(*app, context, selected);
+  AddSecretCommands(*app, context, selected);
   AddSnapshotCommands(*app, context, selected);
   AddLogsCommand(*app, context, selected);
   AddDemoCommand(*app, context, selected);
