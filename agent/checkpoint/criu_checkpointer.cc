@@ -14,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
+#include "agent/checkpoint/function_call.h"
 #include "agent/start/given.h"
 #include "common/ids/ids.h"
 #include "common/rpc/client.h"
@@ -27,18 +28,6 @@ constexpr char kFdkLabel[] = "io.thaw.fdk";
 constexpr absl::Duration kReadyLimit = absl::Seconds(5);
 constexpr absl::Duration kResetLimit = absl::Seconds(10);
 constexpr absl::Duration kStatusLimit = absl::Seconds(5);
-
-// One call on the function's socket, waited for.
-absl::StatusOr<FunctionReply> CallAndWait(FunctionConnection& connection, FunctionRequest request) {
-  auto done = std::make_shared<absl::Notification>();
-  auto result = std::make_shared<absl::StatusOr<FunctionReply>>(absl::UnknownError("no answer"));
-  connection.Call(std::move(request), [done, result](absl::StatusOr<FunctionReply> reply) {
-    *result = std::move(reply);
-    done->Notify();
-  });
-  done->WaitForNotification();
-  return std::move(*result);
-}
 
 absl::Status Refused(absl::Status status, absl::string_view function) {
   return WithReason(absl::Status(status.code(), absl::StrCat("function ", function, " can't be frozen: ", status.message())),
@@ -134,7 +123,7 @@ FrozenInstance CriuCheckpointer::Freeze(const CheckpointRequest& request) {
     frozen.sealed = true;
     serving = slot.init().Give(MakeGiven(request.version, true), kStatusLimit);
   }
-  if (asleep) serving.Update(slot.init().Resume(kStatusLimit));
+  if (asleep) serving.Update(slot.init().Resume(report.ok() ? "" : report.status().message(), kStatusLimit));
   if (serving.ok()) serving = deps_.restorer.Connect(slot, options_.resume_limit).status();
   frozen.instance = serving.ok() ? InstanceAfter::kServing : InstanceAfter::kLost;
   slot.init().SetEventHandler(nullptr);
@@ -211,6 +200,7 @@ absl::StatusOr<Checkpointer::Published> CriuCheckpointer::Publish(const Checkpoi
     draft.set_criu_version(init->criu_version);
     info.set_engine(absl::StrCat("criu ", init->criu_version));
   }
+  if (!frozen.engine.empty()) info.set_engine(frozen.engine);
   const std::string dump_name = std::filesystem::path(frozen.dump_dir).filename().string();
   absl::Status canary = Canary(request, draft, dump_name, *canary_slot);
   const absl::Status reset = canary_slot->init().Reset(kResetLimit);

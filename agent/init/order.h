@@ -20,7 +20,13 @@ namespace thaw::init {
 inline constexpr size_t kOrderLineLimit = 2 * 1024 * 1024;
 
 struct StatusOrder {};
-struct ResumeOrder {};
+// `error`: why there was no checkpoint; empty when there was one.
+struct ResumeOrder {
+  std::string error;
+};
+struct RefuseOrder {
+  std::string error;
+};
 struct ResetOrder {};
 
 struct StartOrder {
@@ -29,9 +35,18 @@ struct StartOrder {
   std::string cwd = "/";
   uid_t uid = 1000;
   gid_t gid = 1000;
+  // Keeps init's own capabilities and gets no filter: for a JVM that runs CRIU itself.
+  bool privileged = false;
+  // A snapshot that the program is going to restore by itself, or empty: its files are laid down first.
+  std::string snapshot;
   std::string instance;
   std::string meta;
   GivenFiles given;
+};
+
+// Takes the files of a function that has frozen itself, and ended by that.
+struct SaveOrder {
+  std::string dir;
 };
 
 struct DumpOrder {
@@ -65,7 +80,9 @@ struct KillOrder {
 
 struct Order {
   uint64_t id = 0;
-  std::variant<StatusOrder, ResumeOrder, ResetOrder, StartOrder, DumpOrder, RestoreOrder, GiveOrder, KillOrder> what;
+  std::variant<StatusOrder, ResumeOrder, RefuseOrder, ResetOrder, StartOrder, SaveOrder, DumpOrder, RestoreOrder,
+               GiveOrder, KillOrder>
+      what;
 };
 
 // Reads one line. INVALID_ARGUMENT names the field that is missing or wrong; `order->id` is set even then

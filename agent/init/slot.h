@@ -97,9 +97,11 @@ class Slot {
 
   void DoStatus(uint64_t peer, uint64_t id);
   void DoStart(uint64_t peer, uint64_t id, const StartOrder& order);
+  void DoSave(uint64_t peer, uint64_t id, const SaveOrder& order);
   void DoDump(uint64_t peer, uint64_t id, const DumpOrder& order);
   void DoRestore(uint64_t peer, uint64_t id, const RestoreOrder& order);
-  void DoResume(uint64_t peer, uint64_t id);
+  void DoResume(uint64_t peer, uint64_t id, const ResumeOrder& order);
+  void DoRefuse(uint64_t peer, uint64_t id, const RefuseOrder& order);
   void DoGive(uint64_t peer, uint64_t id, const GiveOrder& order);
   void DoKill(uint64_t peer, uint64_t id, const KillOrder& order);
   void DoReset(uint64_t peer, uint64_t id);
@@ -120,7 +122,10 @@ class Slot {
   void OnFirstProcessEnded(int wait_status);
   void ForgetFunction();
 
-  Outcome MakeMarker(const std::string& name);
+  // Makes the file that a function waits for; it appears with its whole content.
+  Outcome MakeMarker(const std::string& name, const std::string& content);
+  void OnCheckpointRequest(uint64_t peer);
+  void OnWish(uint64_t peer);
   std::vector<pid_t> FunctionPids() const;
   void Log(const std::string& message);
 
@@ -148,6 +153,9 @@ class Slot {
   std::string awaited_marker_;
   uint64_t requesting_peer_ = 0;
   double last_request_ms_ = 0;
+  // The marker that tells a function that its wish for a checkpoint is refused, or "".
+  std::string refusal_marker_;
+  double last_wish_ms_ = 0;
 };
 
 }  // namespace thaw::init

@@ -224,7 +224,7 @@ void Slot::FinishRestore(Job& job, CriuRun::Result result) {
   // next dump of it impossible to restore.
   if (result.outcome.ok()) SetLastPid(HighestPid());
   if (result.outcome.ok()) result.outcome = LayDownSocketLinks(order.dir + "/files");
-  if (result.outcome.ok() && !order.resume.empty()) result.outcome = MakeMarker(order.resume);
+  if (result.outcome.ok() && !order.resume.empty()) result.outcome = MakeMarker(order.resume, "");
   if (!result.outcome.ok() || ending_) {
     const Outcome outcome =
         result.outcome.ok() ? Outcome(Code::kAborted, "the function was killed meanwhile") : result.outcome;

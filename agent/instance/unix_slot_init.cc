@@ -162,6 +162,8 @@ class Connection {
         event.kind = InitEvent::Kind::kExit;
       } else if (name == "checkpoint_ready") {
         event.kind = InitEvent::Kind::kCheckpointReady;
+      } else if (name == "checkpoint_wished") {
+        event.kind = InitEvent::Kind::kCheckpointWished;
       } else {
         return;
       }
@@ -307,11 +309,20 @@ class UnixSlotInit final : public SlotInit {
                   {"cwd", order.working_dir},
                   {"uid", order.uid},
                   {"gid", order.gid},
+                  {"privileged", order.privileged},
+                  {"snapshot", order.snapshot_dir},
                   {"instance", order.instance_id},
                   {"meta", order.meta}};
     Add(order.given, start);
     ASSIGN_OR_RETURN(const Json answer, connection_->Order(std::move(start), limit));
     return answer.value("pid", 0);
+  }
+
+  absl::StatusOr<DumpReport> Save(const std::string& dir, absl::Duration limit) override {
+    ASSIGN_OR_RETURN(const Json answer, connection_->Order({{"op", "save"}, {"dir", dir}}, limit));
+    DumpReport report;
+    report.image_bytes = answer.value("image_bytes", std::uint64_t{0});
+    return report;
   }
 
   absl::StatusOr<DumpReport> Dump(const DumpOrder& order) override {
@@ -333,8 +344,12 @@ class UnixSlotInit final : public SlotInit {
     return report;
   }
 
-  absl::Status Resume(absl::Duration limit) override {
-    return connection_->Order({{"op", "resume"}}, limit).status();
+  absl::Status Resume(absl::string_view why_not, absl::Duration limit) override {
+    return connection_->Order({{"op", "resume"}, {"error", std::string(why_not)}}, limit).status();
+  }
+
+  absl::Status Refuse(absl::string_view why, absl::Duration limit) override {
+    return connection_->Order({{"op", "refuse"}, {"error", std::string(why)}}, limit).status();
   }
 
   absl::StatusOr<int> Restore(const RestoreOrder& order) override {

@@ -68,6 +68,12 @@ class FakeSlotInit final : public agent::SlotInit {
     control_->status.meta = order.meta;
     return 10001;
   }
+  absl::StatusOr<agent::DumpReport> Save(const std::string& dir, absl::Duration) override {
+    absl::MutexLock lock(&control_->mu);
+    control_->orders.push_back(absl::StrCat("save ", dir));
+    if (!control_->dump_result.ok()) return control_->dump_result;
+    return agent::DumpReport();
+  }
   absl::StatusOr<agent::DumpReport> Dump(const agent::DumpOrder& order) override {
     absl::MutexLock lock(&control_->mu);
     control_->orders.push_back(absl::StrCat("dump ", order.dir));
@@ -79,9 +85,14 @@ class FakeSlotInit final : public agent::SlotInit {
     report.uid = report.gid = 1000;
     return report;
   }
-  absl::Status Resume(absl::Duration) override {
+  absl::Status Resume(absl::string_view why_not, absl::Duration) override {
     absl::MutexLock lock(&control_->mu);
-    control_->orders.push_back("resume");
+    control_->orders.push_back(why_not.empty() ? "resume" : absl::StrCat("resume: ", why_not));
+    return absl::OkStatus();
+  }
+  absl::Status Refuse(absl::string_view why, absl::Duration) override {
+    absl::MutexLock lock(&control_->mu);
+    control_->orders.push_back(absl::StrCat("refuse: ", why));
     return absl::OkStatus();
   }
   absl::StatusOr<int> Restore(const agent::RestoreOrder& order) override {
