@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "agent/init/obstacles/descriptor_actions.h"
 #include "agent/init/outcome.h"
 
 namespace thaw::init {
@@ -20,6 +21,7 @@ inline constexpr size_t kOrderLineLimit = 1024 * 1024;
 struct StatusOrder {};
 struct ResumeOrder {};
 struct ResetOrder {};
+struct LookOrder {};
 
 struct StartOrder {
   std::vector<std::string> argv;
@@ -35,6 +37,9 @@ struct DumpOrder {
   std::string dir;
   bool leave_running = false;
   int64_t timeout_ms = 0;
+  // Look for obstacles first, and refuse when one has no action.
+  bool check = true;
+  std::vector<DescriptorAction> actions;
 };
 
 struct RestoreOrder {
@@ -56,7 +61,7 @@ struct KillOrder {
 
 struct Order {
   uint64_t id = 0;
-  std::variant<StatusOrder, ResumeOrder, ResetOrder, StartOrder, DumpOrder, RestoreOrder, KillOrder> what;
+  std::variant<StatusOrder, ResumeOrder, ResetOrder, LookOrder, StartOrder, DumpOrder, RestoreOrder, KillOrder> what;
 };
 
 // Reads one line. INVALID_ARGUMENT names the field that is missing or wrong; `order->id` is set even then

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "thaw/common/v1/freezing.pb.h"
 
 namespace thaw::agent {
 
@@ -42,6 +43,8 @@ struct DumpOrder {
   std::string dir;
   bool leave_running = true;
   absl::Duration time_limit;
+  // What Look() found, each with its action: close, reopen or ignore. Anything else that is in the way refuses the dump.
+  std::vector<thaw::common::v1::Finding> actions;
 };
 
 struct DumpReport {
@@ -95,6 +98,9 @@ class SlotInit {
 
   virtual absl::StatusOr<InitStatus> GetStatus(absl::Duration limit) = 0;
   virtual absl::StatusOr<int> Start(const StartOrder& order, absl::Duration limit) = 0;
+  // What would break a dump, or a restore elsewhere, as the function is now; without actions (that is the rules' part).
+  virtual absl::StatusOr<std::vector<thaw::common::v1::Finding>> Look(absl::Duration limit) = 0;
+  // An error has its findings and the end of CRIU's log with it: DiagnosisOf().
   virtual absl::StatusOr<DumpReport> Dump(const DumpOrder& order) = 0;
   virtual absl::Status Resume(absl::Duration limit) = 0;
   virtual absl::StatusOr<int> Restore(const RestoreOrder& order) = 0;
