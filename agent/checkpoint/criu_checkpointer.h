@@ -8,6 +8,7 @@
 
 #include "agent/checkpoint/checkpointer.h"
 #include "agent/checkpoint/diagnosis_log.h"
+#include "agent/metrics.h"
 #include "agent/snapshot/store.h"
 #include "agent/start/restorer.h"
 #include "agent/start/sources.h"

@@ -12,15 +12,15 @@ namespace thaw::agent {
 
 absl::StatusOr<std::vector<thaw::common::v1::Diagnosis>> Explainer::Explain(const std::string& version_id) {
   std::vector<thaw::common::v1::Diagnosis> known = deps_.diagnoses.Get(version_id);
-  const std::shared_ptr<VersionPool> version = deps_.pool.Find(version_id);
-  if (version == nullptr) {
+  const std::optional<Version> version = deps_.find(version_id);
+  if (!version.has_value()) {
     if (!known.empty()) return known;
     return WithReason(absl::NotFoundError(absl::StrCat("version ", version_id, " has never run on node ", options_.node_id)),
                       reason::kFunctionNotFound);
   }
-  const ObstacleRules rules(version->state().spec().freeze());
+  const ObstacleRules rules(version->freeze);
   std::vector<thaw::common::v1::Diagnosis> all;
-  for (const std::string& ctl_dir : version->ControlDirs()) {
+  for (const std::string& ctl_dir : version->ctl_dirs) {
     if (all.size() >= options_.most_looks) break;
     const absl::StatusOr<std::unique_ptr<SlotInit>> init =
         deps_.connector.Connect(ctl_dir, deps_.clock.Now() + options_.look_limit);

@@ -1,6 +1,8 @@
 #ifndef THAW_AGENT_CHECKPOINT_EXPLAINER_H_
 #define THAW_AGENT_CHECKPOINT_EXPLAINER_H_
 
+#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -8,7 +10,6 @@
 #include "absl/time/time.h"
 #include "agent/checkpoint/diagnosis_log.h"
 #include "agent/instance/slot_init.h"
-#include "agent/pool/pool.h"
 #include "common/clock/clock.h"
 
 namespace thaw::agent {
@@ -23,8 +24,14 @@ class Explainer {
     // More would say the same again.
     std::size_t most_looks = 3;
   };
+  // A version that this node runs: its slots' control directories, those of empty ones too.
+  struct Version {
+    thaw::common::v1::FreezeSettings freeze;
+    std::vector<std::string> ctl_dirs;
+  };
   struct Deps {
-    Pool& pool;
+    // Nothing when the version is not known here.
+    std::function<std::optional<Version>(const std::string& version_id)> find;
     // Connections of its own: an instance's slot may go at any moment, and a dead connection is only an answer less.
     SlotInitConnector& connector;
     const DiagnosisLog& diagnoses;

@@ -71,6 +71,9 @@ class GatewayClient {
   virtual absl::StatusOr<commonpb::SnapshotInfo> GetSnapshot(const std::string& id) = 0;
   virtual absl::Status DeleteSnapshot(const std::string& id) = 0;
 
+  virtual absl::StatusOr<gatewaypb::ExplainFreezingResponse> ExplainFreezing(
+      const gatewaypb::ExplainFreezingRequest& request) = 0;
+
   virtual absl::StatusOr<std::vector<std::string>> FindImage(const std::string& image_id) = 0;
   // Sends the archive that `produce` gives to the sink, in parts of any size.
   virtual absl::StatusOr<gatewaypb::PushImageResponse> PushImage(

@@ -91,6 +91,13 @@ final class FunctionServer {
                             + ",\"restores\":" + checkpoints.restores() + "}"));
                 }
             }
+            case "/thaw/descriptors" -> {
+                if (allowed(connection, request, "GET")) {
+                    String known = OpenDescriptors.json();
+                    send(connection, known != null ? Reply.json(200, known)
+                            : error(404, "descriptors are not traced: start the JVM with the agent thaw-descriptors"));
+                }
+            }
             case "/thaw/checkpoint" -> {
                 if (allowed(connection, request, "POST")) {
                     checkpoint(connection);
