@@ -98,7 +98,7 @@ TEST(DiagnosisLogTest, KeepsTheNewestOfAVersionAndTheVersionsOfLast) {
 TEST(RefusalTest, EveryCauseIsAFinding) {
   const auto findings =
       RefusalFindings(R"({"message":"vetoed by 2","causes":["the pool is busy",)"
-                      R"({"resource":"Cache","message":"not flushed","stack":["Cache.before(Cache.java:7)"]}]})");
+                      R"json({"resource":"Cache","message":"not flushed","stack":["Cache.before(Cache.java:7)"]}]})json");
   ASSERT_EQ(findings.size(), 2u);
   EXPECT_EQ(findings[0].what(), "the pool is busy");
   EXPECT_EQ(findings[0].kind(), v1::OBSTACLE_KIND_RESOURCE);
@@ -115,7 +115,7 @@ TEST(RefusalTest, ABodyThatIsNoSuchJsonIsToldAsItIs) {
 }
 
 TEST(OpeningStacksTest, AreReadByDescriptor) {
-  const auto stacks = OpeningStacks(R"({"descriptors":[{"fd":5,"opened_by":["a(A.java:1)","b(B.java:2)"]},{"fd":"x"},7]})");
+  const auto stacks = OpeningStacks(R"json({"descriptors":[{"fd":5,"opened_by":["a(A.java:1)","b(B.java:2)"]},{"fd":"x"},7]})json");
   ASSERT_EQ(stacks.size(), 1u);
   EXPECT_EQ(stacks.at(5), (std::vector<std::string>{"a(A.java:1)", "b(B.java:2)"}));
   EXPECT_TRUE(OpeningStacks("nothing").empty());

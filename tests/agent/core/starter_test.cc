@@ -370,7 +370,7 @@ TEST_F(CheckpointerTest, ResourceThatRefusesCancelsAndItServesOn) {
 }
 
 TEST_F(CheckpointerTest, WhatIsInTheWayRefusesBeforeTheDumpAndSaysWhoOpenedIt) {
-  descriptors_ = R"({"descriptors":[{"fd":7,"opened_by":["com.example.Db.connect(Db.java:12)"]}]})";
+  descriptors_ = R"json({"descriptors":[{"fd":7,"opened_by":["com.example.Db.connect(Db.java:12)"]}]})json";
   Find(thaw::common::v1::OBSTACLE_KIND_TCP, "10.0.0.2:1 -> 10.0.0.7:5432", 7);
   const FrozenInstance frozen = checkpointer_.Freeze(request_);
   EXPECT_EQ(ReasonOf(frozen.status), reason::kCheckpointRefused);
