@@ -412,5 +412,33 @@ TEST_F(ObstacleHostTest, ManyDumpsWithActionsDoNoHarm) {
   EXPECT_EQ(slot->Ask("fd-read8 " + fd), "\"xxxxxxxx\"");
 }
 
+// The join of numbers and stacks is CheckpointerTest's.
+TEST_F(ObstacleHostTest, AJvmWithTheAgentTellsWhoOpenedItsDescriptorsAndHasNothingInTheWay) {
+  const Json inspected = Json::parse(Shell("docker inspect " + Image()).output);
+  auto argv = inspected[0]["Config"]["Entrypoint"].get<std::vector<std::string>>();
+  argv.erase(argv.begin(), argv.begin() + 2);
+  ASSERT_EQ(argv[0], "java");
+  argv.insert(argv.begin() + 1, "-javaagent:/function/runtime/thaw-descriptors-0.1.0.jar");
+  argv.push_back("java.lang.String::concat");
+  auto slot = MakeSlot("first");
+  ASSERT_TRUE(slot->Start("j-1", argv).value("ok", false));
+  const std::string known = slot->Ask("GET /thaw/descriptors HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r");
+  EXPECT_THAT(known, HasSubstr("HTTP/1.1 200"));
+  EXPECT_THAT(known, HasSubstr("\"opened_by\":[\"io.thaw.fdk.runtime."));
+  EXPECT_EQ(Look(*slot), Json::array()) << "a JVM that serves has nothing in the way";
+  // With the changed classes it is frozen and thawed as without.
+  ASSERT_THAT(slot->Ask("POST /thaw/checkpoint HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r"), HasSubstr("200"));
+  ASSERT_FALSE(slot->WaitEvent("checkpoint_ready").is_null());
+  EXPECT_EQ(Look(*slot), Json::array());
+  const Json dumped = Dump(*slot, Json::array());
+  ASSERT_TRUE(dumped.value("ok", false)) << dumped;
+  std::printf("JVM: look %.2f ms\n", dumped.value("look_ms", 0.0));
+  EXPECT_LT(dumped.value("look_ms", 1e9), 50);
+  auto second = MakeSlot("second");
+  const Json restored = Restore(*second, dumped);
+  ASSERT_TRUE(restored.value("ok", false)) << restored;
+  EXPECT_THAT(second->Ask("GET /thaw/descriptors HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r"), HasSubstr("HTTP/1.1 200"));
+}
+
 }  // namespace
 }  // namespace thaw::init
