@@ -18,6 +18,8 @@
 #include "absl/strings/str_cat.h"
 #include "agent/checkpoint/crac_checkpointer.h"
 #include "agent/checkpoint/criu_checkpointer.h"
+#include "agent/checkpoint/diagnosis_log.h"
+#include "agent/checkpoint/explainer.h"
 #include "agent/container/docker_runtime.h"
 #include "agent/container/tools.h"
 #include "agent/engine/crac_engine.h"
@@ -182,11 +184,13 @@ class Agent::Parts final : public PoolEvents, public SchedulerCommands {
   std::unique_ptr<Restorer> restorer_;
   std::unique_ptr<ContainerSlots> slots_;
   std::unique_ptr<ThawStarter> starter_;
+  DiagnosisLog diagnoses_;
   std::unique_ptr<CriuCheckpointer> criu_checkpointer_;
   std::unique_ptr<CracCheckpointer> crac_checkpointer_;
   std::unique_ptr<EngineCheckpointer> checkpointer_;
   std::unique_ptr<ThreadPool> starts_, checkpoints_, housekeeping_, transfers_, exports_, disk_;
   std::unique_ptr<Pool> pool_;
+  std::unique_ptr<Explainer> explainer_;
   std::unique_ptr<FunctionsService> functions_service_;
   std::unique_ptr<SnapshotsService> snapshots_service_;
   std::unique_ptr<ImagesService> images_service_;
@@ -254,7 +258,8 @@ absl::Status Agent::Parts::Start() {
   checkpointer.node_id = options_.node_id;
   checkpointer.dump_limit = options_.dump_limit;
   criu_checkpointer_ = std::make_unique<CriuCheckpointer>(
-      checkpointer, CriuCheckpointer::Deps{*store_, *slots_, *images_, *restorer_, clock_, paths_, log_});
+      checkpointer, CriuCheckpointer::Deps{*store_, *slots_, *images_, *restorer_, clock_, paths_, log_,
+                                           &diagnoses_, metrics_.get()});
   CracCheckpointer::Options crac;
   crac.dump_limit = options_.dump_limit;
   crac_checkpointer_ = std::make_unique<CracCheckpointer>(
@@ -323,6 +328,15 @@ absl::Status Agent::Parts::OpenStore() {
 }
 
 absl::Status Agent::Parts::Serve() {
+  Explainer::Options explainer;
+  explainer.node_id = options_.node_id;
+  explainer_ = std::make_unique<Explainer>(explainer, Explainer::Deps{
+      [this](const std::string& version_id) -> std::optional<Explainer::Version> {
+        const std::shared_ptr<VersionPool> version = pool_->Find(version_id);
+        if (version == nullptr) return std::nullopt;
+        return Explainer::Version{version->state().spec().freeze(), version->ControlDirs()};
+      },
+      *connector_, diagnoses_, clock_});
   FunctionsService::Options functions;
   functions.max_body_bytes = options_.max_body_bytes;
   functions_service_ = std::make_unique<FunctionsService>(
@@ -331,7 +345,7 @@ absl::Status Agent::Parts::Serve() {
              absl::AnyInvocable<void(absl::StatusOr<std::shared_ptr<VersionPool>>)> done) {
         FindVersion(version_id, deadline, std::move(done));
       },
-      *disk_, *timers_);
+      *disk_, *timers_, [this](const std::string& version_id) { return explainer_->Explain(version_id); });
   snapshots_service_ = std::make_unique<SnapshotsService>(*store_, security_, *disk_, *transfer_metrics_);
   images_service_ = std::make_unique<ImagesService>(*runtime_, security_, *exports_, *transfer_metrics_);
   ASSIGN_OR_RETURN(metrics_server_, MetricsServer::Create(options_.metrics_listen, registry_));

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "agent/init/given_files.h"
+#include "agent/init/obstacles/descriptor_actions.h"
 #include "agent/init/outcome.h"
 
 namespace thaw::init {
@@ -28,6 +29,7 @@ struct RefuseOrder {
   std::string error;
 };
 struct ResetOrder {};
+struct LookOrder {};
 
 struct StartOrder {
   std::vector<std::string> argv;
@@ -53,6 +55,9 @@ struct DumpOrder {
   std::string dir;
   bool leave_running = false;
   int64_t timeout_ms = 0;
+  // Look for obstacles first, and refuse when one has no action.
+  bool check = true;
+  std::vector<DescriptorAction> actions;
 };
 
 struct RestoreOrder {
@@ -80,7 +85,7 @@ struct KillOrder {
 
 struct Order {
   uint64_t id = 0;
-  std::variant<StatusOrder, ResumeOrder, RefuseOrder, ResetOrder, StartOrder, SaveOrder, DumpOrder, RestoreOrder,
+  std::variant<StatusOrder, ResumeOrder, RefuseOrder, ResetOrder, LookOrder, StartOrder, SaveOrder, DumpOrder, RestoreOrder,
                GiveOrder, KillOrder>
       what;
 };

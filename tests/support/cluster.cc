@@ -240,6 +240,7 @@ absl::StatusOr<std::string> Cluster::CreateFunction(const std::string& name, con
   *made.mutable_timeout() = ToProto(function.timeout);
   *made.mutable_idle_timeout() = ToProto(function.idle_timeout);
   for (const auto& [key, value] : function.config) (*made.mutable_config())[key] = value;
+  *made.mutable_freeze() = function.freeze;
   if (function.checkpoint_after == 0) {
     made.mutable_checkpoint()->set_mode(thaw::common::v1::CheckpointPolicy::MODE_NEVER);
   } else {

@@ -14,6 +14,7 @@
 #include "agent/checkpoint/crac_checkpointer.h"
 #include "agent/checkpoint/criu_checkpointer.h"
 #include "agent/engine/crac_engine.h"
+#include "agent/instance/diagnosis.h"
 #include "agent/start/thaw_starter.h"
 #include "common/log/log.h"
 #include "common/rpc/client.h"
@@ -429,7 +430,8 @@ class CheckpointerTest : public StarterTest {
  protected:
   CheckpointerTest()
       : checkpointer_(CriuCheckpointer::Options{.node_id = "a"},
-                      CriuCheckpointer::Deps{store_, slots_, images_, *restorer_, clock_, *paths_, NullLogger()}),
+                      CriuCheckpointer::Deps{store_, slots_, images_, *restorer_, clock_, *paths_, NullLogger(),
+                                             &diagnoses_, &metrics_}),
         slot_(*slots_.Create(version_, absl::InfiniteFuture())),
         connection_(dialer_.NewConnection("")) {
     request_.version = version_;
@@ -447,8 +449,28 @@ class CheckpointerTest : public StarterTest {
         }
         return FunctionReply{prepare_status_, {}, "{\"message\":\"the pool is busy\"}"};
       }
+      if (request.target == "/thaw/descriptors") return FunctionReply{descriptors_.empty() ? 404 : 200, {}, descriptors_};
       return FunctionReply{probe_status_, {}, ""};
     };
+  }
+
+  void Find(thaw::common::v1::ObstacleKind kind, const std::string& what, int fd) {
+    thaw::common::v1::Finding finding;
+    finding.set_kind(kind);
+    finding.set_what(what);
+    finding.set_pid(10001);
+    finding.set_fd(fd);
+    absl::MutexLock lock(&slots_.control(0)->mu);
+    slots_.control(0)->findings.push_back(finding);
+  }
+  void AddRule(thaw::common::v1::ObstacleKind kind, thaw::common::v1::ObstacleAction action) {
+    auto* rule = request_.version.mutable_spec()->mutable_freeze()->add_rules();
+    rule->set_kind(kind);
+    rule->set_action(action);
+  }
+  thaw::common::v1::Diagnosis LastDiagnosis() const {
+    const auto all = diagnoses_.Get(version_.spec().version_id());
+    return all.empty() ? thaw::common::v1::Diagnosis() : all[0];
   }
 
   // What init would have written.
@@ -462,6 +484,8 @@ class CheckpointerTest : public StarterTest {
     return names;
   }
 
+  std::string descriptors_;
+  DiagnosisLog diagnoses_;
   CriuCheckpointer checkpointer_;
   std::unique_ptr<Slot> slot_;
   std::unique_ptr<FunctionConnection> connection_;
@@ -483,7 +507,7 @@ TEST_F(CheckpointerTest, FreezesVerifiesAndPublishes) {
   EXPECT_EQ(published->snapshot.invocations(), 5u);
   EXPECT_NE(published->canary_slot, nullptr);
   EXPECT_EQ(Volume(), std::vector<std::string>{published->snapshot.id()}) << "laid out already, no half dump left";
-  EXPECT_EQ(asked_, (std::vector<std::string>{"POST /thaw/checkpoint", "GET /thaw/probe"})) << "the user's handler is not called";
+  EXPECT_EQ(asked_, (std::vector<std::string>{"GET /thaw/descriptors", "POST /thaw/checkpoint", "GET /thaw/probe"})) << "the user's handler is not called";
 }
 
 TEST_F(CheckpointerTest, LateSecretsComeAfterTheDumpAndBeforeTheInstanceWakes) {
@@ -533,6 +557,54 @@ TEST_F(CheckpointerTest, ResourceThatRefusesCancelsAndItServesOn) {
   EXPECT_EQ(frozen.instance, InstanceAfter::kServing);
   EXPECT_TRUE(slots_.control(0)->Orders().empty()) << "nothing was dumped";
   EXPECT_TRUE(Volume().empty());
+  const auto diagnosis = LastDiagnosis();
+  EXPECT_EQ(diagnosis.occasion(), "checkpoint");
+  ASSERT_EQ(diagnosis.findings_size(), 1);
+  EXPECT_EQ(diagnosis.findings(0).kind(), thaw::common::v1::OBSTACLE_KIND_RESOURCE);
+  EXPECT_EQ(diagnosis.findings(0).what(), "the pool is busy");
+  EXPECT_NE(diagnosis.error(), "");
+}
+
+TEST_F(CheckpointerTest, WhatIsInTheWayRefusesBeforeTheDumpAndSaysWhoOpenedIt) {
+  descriptors_ = R"json({"descriptors":[{"fd":7,"opened_by":["com.example.Db.connect(Db.java:12)"]}]})json";
+  Find(thaw::common::v1::OBSTACLE_KIND_TCP, "10.0.0.2:1 -> 10.0.0.7:5432", 7);
+  const FrozenInstance frozen = checkpointer_.Freeze(request_);
+  EXPECT_EQ(ReasonOf(frozen.status), reason::kCheckpointRefused);
+  EXPECT_NE(frozen.status.message().find("10.0.0.7:5432"), absl::string_view::npos) << frozen.status;
+  EXPECT_EQ(frozen.instance, InstanceAfter::kServing);
+  EXPECT_EQ(slots_.control(0)->Orders(), std::vector<std::string>{"resume"}) << "nothing was dumped";
+  EXPECT_TRUE(Volume().empty());
+  const auto diagnosis = LastDiagnosis();
+  ASSERT_EQ(diagnosis.findings_size(), 1);
+  EXPECT_TRUE(diagnosis.findings(0).blocks());
+  EXPECT_EQ(diagnosis.findings(0).opened_by(0), "com.example.Db.connect(Db.java:12)");
+}
+
+TEST_F(CheckpointerTest, ARuleLetsTheDumpGoOnWithItsAction) {
+  Find(thaw::common::v1::OBSTACLE_KIND_TCP, "10.0.0.2:1 -> 10.0.0.7:5432", 7);
+  AddRule(thaw::common::v1::OBSTACLE_KIND_TCP, thaw::common::v1::OBSTACLE_ACTION_CLOSE);
+  const FrozenInstance frozen = checkpointer_.Freeze(request_);
+  ASSERT_TRUE(frozen.status.ok()) << frozen.status;
+  absl::MutexLock lock(&slots_.control(0)->mu);
+  ASSERT_EQ(slots_.control(0)->last_dump.actions.size(), 1u);
+  EXPECT_EQ(slots_.control(0)->last_dump.actions[0].action(), thaw::common::v1::OBSTACLE_ACTION_CLOSE);
+}
+
+TEST_F(CheckpointerTest, CriusOwnErrorIsADiagnosisWithItsLog) {
+  absl::Status failed = absl::FailedPreconditionError("criu dump failed: something");
+  thaw::common::v1::Diagnosis told;
+  told.set_raw_log("Error (a.c:1): something");
+  told.add_findings()->set_kind(thaw::common::v1::OBSTACLE_KIND_OTHER);
+  AttachDiagnosis(told, failed);
+  {
+    absl::MutexLock lock(&slots_.control(0)->mu);
+    slots_.control(0)->dump_result = failed;
+  }
+  checkpointer_.Freeze(request_);
+  const auto diagnosis = LastDiagnosis();
+  EXPECT_EQ(diagnosis.raw_log(), "Error (a.c:1): something");
+  ASSERT_EQ(diagnosis.findings_size(), 1);
+  EXPECT_TRUE(diagnosis.findings(0).blocks());
 }
 
 TEST_F(CheckpointerTest, FailedDumpResumesTheFunction) {
@@ -558,6 +630,8 @@ TEST_F(CheckpointerTest, CanaryThatFailsPublishesNothing) {
   probe_status_ = 500;
   const std::size_t before = store_.List().size();
   EXPECT_FALSE(checkpointer_.Publish(request_, frozen, nullptr).ok());
+  EXPECT_EQ(LastDiagnosis().occasion(), "canary");
+  EXPECT_NE(LastDiagnosis().error(), "");
   EXPECT_EQ(store_.List().size(), before);
   EXPECT_TRUE(Volume().empty());
 }
