@@ -163,6 +163,8 @@ absl::Status Cluster::OnMessage(const Session& session, const v1::NodeMessage& m
         HandleTransition(*transition);
       }
       return absl::OkStatus();
+    case v1::NodeMessage::kRestoreReport:
+      return absl::OkStatus();
     case v1::NodeMessage::kRegister:
       return errors::InvalidField("message", "is a second registration on one stream; open another stream");
     case v1::NodeMessage::kRestoreReport:
@@ -372,6 +374,9 @@ bool Cluster::IsUsable(const common::v1::SnapshotInfo& snapshot) const {
 v1::VersionState Cluster::BuildState(const common::v1::VersionSpec& version) const {
   v1::VersionState state;
   *state.mutable_spec() = version;
+  for (const auto& [key, value] : deps_.catalogue.RestoreTimeConfigOf(version.version_id())) {
+    (*state.mutable_restore_time_config())[key] = value;
+  }
   const auto snapshot = UsableSnapshot(version);
   if (snapshot.has_value()) {
     *state.mutable_snapshot() = *snapshot;
