@@ -167,7 +167,6 @@ absl::Status Cluster::OnMessage(const Session& session, const v1::NodeMessage& m
       return absl::OkStatus();
     case v1::NodeMessage::kRegister:
       return errors::InvalidField("message", "is a second registration on one stream; open another stream");
-    case v1::NodeMessage::kRestoreReport:
     case v1::NodeMessage::MESSAGE_NOT_SET:
       // One that a newer agent has and this scheduler does not know: no reason to cut the node off.
       deps_.logger->debug("event=unknown_message node={}", session.node_id);
