@@ -19,6 +19,7 @@
 #include "agent/checkpoint/obstacle_rules.h"
 #include "agent/checkpoint/refusal.h"
 #include "agent/instance/diagnosis.h"
+#include "agent/start/thaw_starter.h"
 #include "common/ids/ids.h"
 #include "common/rpc/client.h"
 #include "common/status/reasons.h"
@@ -284,9 +285,14 @@ absl::StatusOr<Checkpointer::Published> CriuCheckpointer::Publish(const Checkpoi
   *info.mutable_created_at() = ToProto(deps_.clock.Now());
   *info.mutable_checkpoint_duration() = ToProto(frozen.report.duration);
   info.set_invocations(request.answered);
+  info.set_architecture(options_.cpu.host.architecture);
+  ASSIGN_OR_RETURN(const ImageInfo image, deps_.images.Ensure(request.version, deps_.clock.Now() + kStatusLimit));
+  for (const std::string& feature :
+       FrozenFeatures(options_.cpu, EffectiveLevel(options_.cpu, spec.freeze().cpu_baseline()), FunctionCommand(image))) {
+    info.add_cpu_features(feature);
+  }
   utsname host;
   uname(&host);
-  info.set_architecture(host.machine);
   draft.set_kernel(host.release);
   draft.set_stdout_pipe(frozen.report.stdout_pipe);
   draft.set_stderr_pipe(frozen.report.stderr_pipe);

@@ -113,6 +113,7 @@ void Slot::DoDump(uint64_t peer, uint64_t id, const DumpOrder& order) {
                                      .work_dir = kWorkDir,
                                      .action_script = kActionLink,
                                      .leave_running = order.leave_running});
+  options.background = true;
   options.env.push_back(std::string(kActionFilesVariable) + "=" + order.dir + "/files");
   BeginJob(std::move(job), options, order.timeout_ms);
   if (job_ == nullptr) {
