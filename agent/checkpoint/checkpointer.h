@@ -11,6 +11,7 @@
 #include "agent/invoke/function_connection.h"
 #include "agent/pool/slot.h"
 #include "agent/pool/version_state.h"
+#include "agent/uniqueness/cures.h"
 
 namespace thaw::agent {
 
@@ -34,6 +35,8 @@ struct FrozenInstance {
   // Where the dump lies, to be published; empty on failure.
   std::string dump_dir;
   DumpReport report;
+  // Of its random numbers; empty when they were not looked at.
+  CureReport cures;
 };
 
 // Freezes instances and turns what was frozen into snapshots. Threads: any; blocks.
@@ -43,7 +46,8 @@ class Checkpointer {
 
   // Freezes the instance and lets it go on. Errors:
   //
-  //   FAILED_PRECONDITION  refused by the function's resources, or by CRIU (CHECKPOINT_REFUSED)
+  //   FAILED_PRECONDITION  refused by the function's resources, or by CRIU, or its restores would share random numbers
+  //                        and its settings do not accept that (CHECKPOINT_REFUSED)
   //   DEADLINE_EXCEEDED    it took too long (CHECKPOINT_TIMEOUT)
   //   RESOURCE_EXHAUSTED   no disk space (DISK_FULL)
   //   UNAVAILABLE          the image has no CRIU

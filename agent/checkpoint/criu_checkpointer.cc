@@ -25,6 +25,7 @@ namespace {
 constexpr char kFdkLabel[] = "io.thaw.fdk";
 constexpr absl::Duration kReadyLimit = absl::Seconds(5);
 constexpr absl::Duration kResetLimit = absl::Seconds(10);
+constexpr absl::Duration kRandomnessLimit = absl::Seconds(10);
 constexpr absl::Duration kStatusLimit = absl::Seconds(5);
 
 // One call on the function's socket, waited for.
@@ -94,6 +95,17 @@ FrozenInstance CriuCheckpointer::Freeze(const CheckpointRequest& request) {
     frozen.status = fdk.status();
     return frozen;
   }
+  const auto& settings = request.version.spec().freeze();
+  const absl::StatusOr<std::vector<ProcessRandomness>> randomness = slot.init().Randomness(kRandomnessLimit);
+  if (!randomness.ok()) {
+    frozen.status = Refused(randomness.status(), name);
+    return frozen;
+  }
+  frozen.cures = JudgeCures(*randomness, settings, *fdk);
+  if (const absl::Status may = MayFreeze(frozen.cures, settings); !may.ok()) {
+    frozen.status = Refused(may, name);
+    return frozen;
+  }
   std::filesystem::remove_all(dump_dir, error);
   if (mkdir(dump_dir.c_str(), 0700) != 0) {
     frozen.status = Refused(errno == ENOSPC ? absl::ResourceExhaustedError("the disk is full")
@@ -119,6 +131,7 @@ FrozenInstance CriuCheckpointer::Freeze(const CheckpointRequest& request) {
   DumpOrder order;
   order.dir = Paths::CracdataInside(dump_name);
   order.leave_running = true;
+  order.without_cures = WithoutCures(settings);
   order.time_limit = options_.dump_limit;
   absl::StatusOr<DumpReport> report = slot.init().Dump(order);
   absl::Status serving;
@@ -182,6 +195,7 @@ absl::StatusOr<Checkpointer::Published> CriuCheckpointer::Publish(const Checkpoi
   utsname host;
   uname(&host);
   info.set_architecture(host.machine);
+  for (const std::string& uncured : frozen.cures.uncured) info.add_uncured(uncured);
   draft.set_kernel(host.release);
   draft.set_stdout_pipe(frozen.report.stdout_pipe);
   draft.set_stderr_pipe(frozen.report.stderr_pipe);

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "agent/init/paths.h"
 
@@ -102,6 +103,21 @@ class Fields {
     return result;
   }
 
+  CureSet Cures(const char* name) {
+    CureSet result;
+    const Json* value = Find(name, false);
+    if (value == nullptr) return result;
+    for (const Json& item : value->is_array() ? *value : Json::array({Json()})) {
+      const std::optional<Cure> cure = item.is_string() ? ParseCure(item.get_ref<const std::string&>()) : std::nullopt;
+      if (!cure) {
+        Fault(name, "an array of the names of cures");
+        return {};
+      }
+      result.Add(*cure);
+    }
+    return result;
+  }
+
   void Fault(const std::string& field, const std::string& expected) {
     if (fault_.ok()) fault_ = Wrong(field, expected);
   }
@@ -162,6 +178,7 @@ DumpOrder ParseDump(Fields& fields) {
   dump.dir = ParseDir(fields);
   dump.leave_running = fields.Bool("leave_running", false);
   dump.timeout_ms = fields.Integer("timeout_ms", true, 1, kMaxTimeoutMs, 0);
+  dump.without_cures = fields.Cures("without_cures");
   return dump;
 }
 
@@ -224,10 +241,12 @@ Outcome ParseOrder(std::string_view line, Order* order) {
     order->what = ParseDump(fields);
   } else if (op == "restore") {
     order->what = ParseRestore(fields);
+  } else if (op == "randomness") {
+    order->what = RandomnessOrder{};
   } else if (op == "kill") {
     order->what = ParseKill(json, fields);
   } else {
-    return Wrong("op", "status, start, dump, resume, restore, kill or reset");
+    return Wrong("op", "status, start, dump, resume, restore, randomness, kill or reset");
   }
   return fields.fault();
 }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "agent/init/outcome.h"
+#include "agent/init/unique_shim.h"
 
 namespace thaw::init {
 
@@ -35,7 +36,10 @@ struct DumpOrder {
   std::string dir;
   bool leave_running = false;
   int64_t timeout_ms = 0;
+  CureSet without_cures;  // of this snapshot's restores
 };
+
+struct RandomnessOrder {};
 
 struct RestoreOrder {
   std::string dir;
@@ -56,7 +60,7 @@ struct KillOrder {
 
 struct Order {
   uint64_t id = 0;
-  std::variant<StatusOrder, ResumeOrder, ResetOrder, StartOrder, DumpOrder, RestoreOrder, KillOrder> what;
+  std::variant<StatusOrder, ResumeOrder, ResetOrder, StartOrder, DumpOrder, RestoreOrder, KillOrder, RandomnessOrder> what;
 };
 
 // Reads one line. INVALID_ARGUMENT names the field that is missing or wrong; `order->id` is set even then

@@ -17,6 +17,8 @@
 #include "agent/init/line_server.h"
 #include "agent/init/order.h"
 #include "agent/init/output_capture.h"
+#include "agent/init/random_facts.h"
+#include "agent/init/unique_shim.h"
 
 namespace thaw::init {
 
@@ -71,10 +73,21 @@ class Slot {
     bool function_lost = false;  // see CriuRun::Interrupt
     std::optional<DumpOrder> dump;
     std::optional<RestoreOrder> restore;
+    UniquePlan unique;  // of a restore
     // Ends of the restored function's pipes, held until it runs.
     UniqueFd out_read, out_write, err_read, err_write;
     // Processes that ended meanwhile: the function may be among them.
     std::map<pid_t, int> ended;
+  };
+
+  using ShimsAnswered = std::function<void(const Outcome& outcome, const std::vector<Shim>& shims)>;
+
+  // Shims have been asked and have not all answered.
+  struct ShimWait {
+    ShimRound round;
+    double limit_ms;
+    uint64_t timer;
+    ShimsAnswered done;
   };
 
   // Everything but init is being killed.
@@ -100,6 +113,7 @@ class Slot {
   void DoResume(uint64_t peer, uint64_t id);
   void DoKill(uint64_t peer, uint64_t id, const KillOrder& order);
   void DoReset(uint64_t peer, uint64_t id);
+  void DoRandomness(uint64_t peer, uint64_t id);
 
   // FAILED_PRECONDITION unless the slot is empty and CRIU or the user's program may be run; cleans a slot that
   // an earlier function has used.
@@ -109,7 +123,16 @@ class Slot {
   void CancelJob();
   void FinishJob(int wait_status);
   void FinishDump(Job& job, const CriuRun::Result& result);
-  void FinishRestore(Job& job, CriuRun::Result result);
+  void FinishRestore(const std::shared_ptr<Job>& job, CriuRun::Result result);
+  void StartDump(uint64_t peer, uint64_t id, const DumpOrder& order);
+  // The function runs again and its shims have answered: links, marker, answer.
+  void CompleteRestore(const Job& job, const CriuRun::Result& result, Outcome outcome);
+
+  // Sends the request to all shims of the function, and calls `done` when each has answered, or with an error when one
+  // has not in time. At once when there is none. One at a time.
+  void AskShims(ShimRequest request, CureSet without, ShimsAnswered done);
+  void PollShims();
+  void EndShimWait(const Outcome& outcome);
   CriuRun::Options CriuOptions(uid_t uid, gid_t gid) const;
 
   void EndEverything(int signal, int64_t grace_ms, EndedCallback done);
@@ -138,6 +161,8 @@ class Slot {
   bool dirty_ = false;
   std::optional<Function> function_;
   std::unique_ptr<Job> job_;
+  std::unique_ptr<ShimWait> shim_wait_;
+  RandomFacts random_facts_;
   std::optional<Ending> ending_;
   std::optional<int> first_process_status_;
 

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "agent/uniqueness/process_randomness.h"
 
 namespace thaw::agent {
 
@@ -42,6 +43,8 @@ struct DumpOrder {
   std::string dir;
   bool leave_running = true;
   absl::Duration time_limit;
+  // Names of cures that the dump's restores are to do without.
+  std::vector<std::string> without_cures;
 };
 
 struct DumpReport {
@@ -96,6 +99,8 @@ class SlotInit {
   virtual absl::StatusOr<InitStatus> GetStatus(absl::Duration limit) = 0;
   virtual absl::StatusOr<int> Start(const StartOrder& order, absl::Duration limit) = 0;
   virtual absl::StatusOr<DumpReport> Dump(const DumpOrder& order) = 0;
+  // What the function's processes draw random numbers with. ABORTED when it ends meanwhile.
+  virtual absl::StatusOr<std::vector<ProcessRandomness>> Randomness(absl::Duration limit) = 0;
   virtual absl::Status Resume(absl::Duration limit) = 0;
   virtual absl::StatusOr<int> Restore(const RestoreOrder& order) = 0;
   // Ends the function: `signal`, then SIGKILL after `grace`.

@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "agent/uniqueness/cures.h"
 #include "common/status/reasons.h"
 #include "common/status/status_macros.h"
 
@@ -69,6 +70,7 @@ std::map<std::string, std::string> FunctionEnvironment(const VersionState& versi
   env["FN_FN_ID"] = spec.function_id();
   env["FN_APP_NAME"] = spec.app_name();
   env["FN_FN_NAME"] = spec.function_name();
+  AddCures(spec.freeze(), env);
   return env;
 }
 
