@@ -18,6 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "agent/checkpoint/criu_checkpointer.h"
 #include "agent/container/docker_runtime.h"
+#include "agent/container/tools.h"
 #include "agent/instance/unix_slot_init.h"
 #include "agent/invoke/unix_function_dialer.h"
 #include "agent/metrics.h"
@@ -83,19 +84,11 @@ absl::Status MakeDirectories(const Paths& paths) {
   return absl::OkStatus();
 }
 
-// The init that containers mount lies in the data directory, which the engine sees too. Written beside and renamed:
-// running containers keep the old one.
-absl::Status InstallInit(const std::string& source, const Paths& paths) {
-  std::error_code error;
-  const std::string fresh = absl::StrCat(paths.InitBinary(), ".new");
-  fs::copy_file(source, fresh, fs::copy_options::overwrite_existing, error);
-  if (!error) fs::permissions(fresh, fs::perms(0755), error);
-  if (!error) fs::rename(fresh, paths.InitBinary(), error);
-  if (error) {
-    return absl::NotFoundError(absl::StrCat("thaw-init ", source, " can't be installed as ", paths.InitBinary(), ": ",
-                                            error.message(), "; name it with --init-binary"));
-  }
-  return absl::OkStatus();
+// What the containers mount lies in the data directory, which the engine sees too.
+absl::StatusOr<std::string> InstallSlotTools(const Options& options, const Paths& paths) {
+  std::vector<ToolSource> sources = {{options.init_binary, "init"}};
+  if (!options.criu_bundle.empty()) sources.push_back({options.criu_bundle, "criu"});
+  return InstallTools(sources, paths);
 }
 
 absl::Status WritePortFile(const std::string& path, int grpc, int metrics) {
@@ -157,6 +150,8 @@ class Agent::Parts final : public PoolEvents, public SchedulerCommands {
   const Options options_;
   const std::shared_ptr<spdlog::logger> log_;
   const Paths paths_;
+  // As InstallTools() names them.
+  std::string tools_;
   const RealClock clock_;
   std::shared_ptr<const Security> security_;
   std::shared_ptr<prometheus::Registry> registry_ = std::make_shared<prometheus::Registry>();
@@ -203,7 +198,7 @@ absl::Status Agent::Parts::Start() {
   RETURN_IF_ERROR(security_->CheckListenAddress(options_.listen));
   RETURN_IF_ERROR(security_->CheckListenAddress(options_.metrics_listen));
   RETURN_IF_ERROR(MakeDirectories(paths_));
-  RETURN_IF_ERROR(InstallInit(options_.init_binary, paths_));
+  ASSIGN_OR_RETURN(tools_, InstallSlotTools(options_, paths_));
   metrics_ = std::make_unique<AgentMetrics>(*registry_);
   transfer_metrics_ = std::make_unique<TransferMetrics>(*registry_);
   memory_ = std::make_unique<MemoryBudget>(options_.memory_limit_bytes != 0 ? options_.memory_limit_bytes
@@ -237,6 +232,7 @@ absl::Status Agent::Parts::Start() {
   slots.node_id = options_.node_id;
   slots.profile = profile_;
   slots.network = options_.network;
+  slots.tools = tools_;
   slots_ = std::make_unique<ContainerSlots>(
       slots, ContainerSlots::Deps{*runtime_, *connector_, *images_, clock_, paths_, log_});
   ThawStarter::Options starter;
@@ -274,7 +270,7 @@ absl::Status Agent::Parts::Start() {
     pool_->Apply(state);
   }
   Recovery recovery(options_.node_id,
-                    Recovery::Deps{*runtime_, *connector_, *restorer_, *pool_, *metrics_, clock_, paths_, log_});
+                    Recovery::Deps{*runtime_, *connector_, *restorer_, *pool_, *metrics_, clock_, paths_, tools_, log_});
   RETURN_IF_ERROR(recovery.Run(clock_.Now() + kRecoveryLimit));
   for (const VersionState& state : known) pool_->Apply(state);
   RETURN_IF_ERROR(Serve());
@@ -287,7 +283,7 @@ absl::Status Agent::Parts::Start() {
 absl::Status Agent::Parts::ProbeEngine() {
   runtime_ = std::make_unique<DockerRuntime>(options_.docker_socket);
   ASSIGN_OR_RETURN(engine_, runtime_->GetEngineInfo(clock_.Now() + kEngineLimit));
-  ProfileProbe probe(*runtime_, ProfileProbe::Options{options_.node_id, paths_.InitBinary(), ""});
+  ProfileProbe probe(*runtime_, ProfileProbe::Options{options_.node_id, paths_.Tools(tools_), ""});
   ASSIGN_OR_RETURN(profile_, probe.Choose(options_.profile, clock_.Now() + kProbeLimit));
   log_->info("event=engine version={} cgroup={} profile={} note=\"{}\"", engine_.version, engine_.cgroup_version,
              std::string(profile_.name()), profile_.note);

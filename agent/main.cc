@@ -24,6 +24,8 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--docker-socket", options.docker_socket, "the Docker Engine's unix socket")->capture_default_str();
   app.add_option("--init-binary", options.init_binary, "the static thaw-init that is mounted into the containers");
+  app.add_option("--criu-bundle", options.criu_bundle,
+                 "directory of the self-contained CRIU for the containers [none: their images have their own]");
   app.add_option("--container-profile", options.profile, "auto, checkpoint or privileged")
       ->transform(CLI::CheckedTransformer(std::map<std::string, ProfileRequest>{{"auto", ProfileRequest::kAuto},
                                                                                {"checkpoint", ProfileRequest::kCheckpoint},

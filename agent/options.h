@@ -26,6 +26,9 @@ struct Options {
   std::string docker_socket = "/var/run/docker.sock";
   // The static thaw-init to mount into the containers.
   std::string init_binary;
+  // A directory with CRIU and all that it needs (deploy/images/criu), mounted beside it; empty: images have CRIU themselves,
+  // or are not checkpointed.
+  std::string criu_bundle;
   ProfileRequest profile = ProfileRequest::kAuto;
   std::string network = "bridge";
   // What functions may use of the host's memory; 0: 80 % of what was available at the start.

@@ -63,6 +63,10 @@ void AppendCommon(std::vector<std::string>* arguments, const std::string& images
                   int log_level) {
   arguments->insert(arguments->end(), {"--images-dir", images_dir, "--work-dir", work_dir, "--log-file", kCriuLogName,
                                        "-v" + std::to_string(log_level),
+                                       // CRIU runs with init's capabilities: of an image, whoever made it, it takes
+                                       // neither options nor plugins. A plugins' directory must be there; this one
+                                       // has none.
+                                       "--no-default-config", "--libdir", work_dir,
                                        // The container's cgroup is the runtime's business, and /sys/fs/cgroup is
                                        // read-only here.
                                        "--manage-cgroups=ignore", "--file-locks"});
@@ -95,7 +99,7 @@ std::vector<std::string> RestoreArguments(const CriuRestore& restore) {
 }
 
 std::string FindCriu() {
-  for (const char* path : {"/usr/local/sbin/criu", "/usr/sbin/criu", "/usr/local/bin/criu", "/usr/bin/criu", "/sbin/criu"}) {
+  for (const char* path : {"/thaw/criu/criu", "/usr/local/sbin/criu", "/usr/sbin/criu", "/usr/local/bin/criu", "/usr/bin/criu", "/sbin/criu"}) {
     if (::access(path, X_OK) == 0) return path;
   }
   return "";

@@ -45,7 +45,7 @@ inline constexpr char kCriuPidFile[] = "pid";
 std::vector<std::string> DumpArguments(const CriuDump& dump);
 std::vector<std::string> RestoreArguments(const CriuRestore& restore);
 
-// The criu program of this image, or "" when there is none.
+// The criu program that the agent has mounted, else the image's own; "" when there is none.
 std::string FindCriu();
 // "4.1.1" from the text of `criu --version`; "" when it says nothing of that kind.
 std::string ParseCriuVersion(std::string_view text);

@@ -125,7 +125,9 @@ int RunToEnd(const std::vector<std::string>& arguments, int timeout_ms, std::str
     ::dup2(write_end.get(), 1);
     ::dup2(write_end.get(), 2);
     std::vector<char*> argv = Pointers(arguments);
-    ::execv(argv[0], argv.data());
+    // Not init's own environment, which is the image's: its LD_PRELOAD would run with init's capabilities.
+    char* env[] = {nullptr};
+    ::execve(argv[0], argv.data(), env);
     ::_exit(127);
   }
   ::setpgid(pid, pid);

@@ -86,7 +86,7 @@ Outcome Slot::Open() {
     // Writes /run/criu.kdat, which saves every later run some 35 ms. As real uid 0, because the probes fail
     // under another real uid. Its verdict is not asked for: what matters shows at the first dump.
     std::string ignored;
-    RunToEnd({criu_, "check"}, kCriuCheckTimeoutMs, &ignored);
+    RunToEnd({criu_, "check", "--no-default-config"}, kCriuCheckTimeoutMs, &ignored);
   }
   if (Outcome outcome = requests_.Listen(); !outcome.ok()) return outcome;
   return orders_.Listen();

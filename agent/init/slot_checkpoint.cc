@@ -33,6 +33,9 @@ bool IsDirectory(const std::string& path) {
 
 double Rounded(double ms) { return std::round(ms * 100) / 100; }
 
+constexpr char kNoCriu[] =
+    "there is no criu: the agent mounts none (--criu-bundle), and the image has none of its own (4.1.1 or newer)";
+
 std::string WorkFile(const char* name) { return std::string(kWorkDir) + "/" + name; }
 
 }  // namespace
@@ -69,7 +72,7 @@ void Slot::DoDump(uint64_t peer, uint64_t id, const DumpOrder& order) {
                                                                     "or it is being dumped or killed"));
   }
   if (criu_.empty()) {
-    return AnswerError(peer, id, Outcome(Code::kUnavailable, "the image has no criu; install criu 4.1.1 or newer in it"));
+    return AnswerError(peer, id, Outcome(Code::kUnavailable, kNoCriu));
   }
   if (!IsDirectory(order.dir)) {
     return AnswerError(peer, id, Outcome(Code::kNotFound, "dump directory " + order.dir + " does not exist"));
@@ -112,7 +115,7 @@ void Slot::StartDump(uint64_t peer, uint64_t id, const DumpOrder& order) {
 
 void Slot::DoRestore(uint64_t peer, uint64_t id, const RestoreOrder& order) {
   if (criu_.empty()) {
-    return AnswerError(peer, id, Outcome(Code::kUnavailable, "the image has no criu; install criu 4.1.1 or newer in it"));
+    return AnswerError(peer, id, Outcome(Code::kUnavailable, kNoCriu));
   }
   if (!IsDirectory(order.dir + "/images") || !IsDirectory(order.dir + "/files")) {
     return AnswerError(peer, id, Outcome(Code::kNotFound, "no snapshot in " + order.dir +

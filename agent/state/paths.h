@@ -13,7 +13,7 @@ namespace thaw::agent {
 // engine. All is root's alone, but for what the table of docs/design/init-protocol.md gives to the function.
 //
 //   <data>/
-//     bin/thaw-init                    the init that is mounted into every container
+//     bin/<digest>/                    mounted read-only as /thaw into every container: init, criu/
 //     slots/<slot>/iofs/               /tmp/iofs in the container: the function's socket      0770, uid 1000
 //     slots/<slot>/ctl/                /run/thaw/ctl: init.sock, function.log
 //     versions/<version>/cracdata/     the CRaC volume: /cracdata in each slot of the version
@@ -31,7 +31,8 @@ class Paths {
   static constexpr std::size_t kMaxDataDirLength = 60;
 
   const std::string& data() const { return data_; }
-  std::string InitBinary() const { return absl::StrCat(data_, "/bin/thaw-init"); }
+  std::string AllTools() const { return absl::StrCat(data_, "/bin"); }
+  std::string Tools(absl::string_view digest) const { return absl::StrCat(data_, "/bin/", digest); }
   std::string Slots() const { return absl::StrCat(data_, "/slots"); }
   std::string Slot(absl::string_view slot) const { return absl::StrCat(data_, "/slots/", slot); }
   std::string Iofs(absl::string_view slot) const { return absl::StrCat(Slot(slot), "/iofs"); }

@@ -8,6 +8,7 @@
 IMAGE_BUILD=thaw/build:latest
 IMAGE_SERVICES=thaw/services:latest
 IMAGE_PROMETHEUS=thaw/prometheus:latest
+IMAGE_CRIU=thaw/criu:latest
 IMAGE_JAVA_RUNTIME=thaw/java-runtime:latest
 # The two names of the build image are for deploy/images/build-fdk.
 # shellcheck disable=SC2034
@@ -104,6 +105,7 @@ images_context() {
 }
 
 IMAGES_SERVICES_FILES=(deploy/images/services/Dockerfile deploy/images/healthy)
+IMAGES_CRIU_FILES=(deploy/images/criu/Dockerfile deploy/images/criu/bundle)
 IMAGES_PROMETHEUS_FILES=(deploy/images/prometheus/Dockerfile deploy/images/healthy)
 
 # Everything of the services' image but the services: made while they are being compiled.
@@ -114,12 +116,29 @@ images_services_base() {
   image_build thaw/services-base:latest "$hash" "$context" --target base
 }
 
+# The CRIU that agents mount into their containers, as the image thaw/criu and in out/criu.
+images_criu() {
+  local hash context container stamp=$THAW_OUT/criu.stamp
+  hash=$(hash_words "$(image_id "$BASE_IMAGE")" "$(hash_files "${IMAGES_CRIU_FILES[@]}")")
+  context=$(images_context criu "${IMAGES_CRIU_FILES[@]}")
+  image_build "$IMAGE_CRIU" "$hash" "$context" || return
+  if [[ -x $THAW_OUT/criu/criu && -f $stamp && $(<"$stamp") == "$hash" ]]; then return 0; fi
+  rm -rf "$THAW_OUT/criu" "$THAW_OUT/criu.new"
+  # Never started; an image without a command needs one to make a container.
+  container=$(docker create "$IMAGE_CRIU" /criu/criu) || return
+  docker cp "$container:/criu" "$THAW_OUT/criu.new"
+  docker rm "$container" >/dev/null
+  mv "$THAW_OUT/criu.new" "$THAW_OUT/criu"
+  printf '%s' "$hash" >"$stamp"
+}
+
 images_services() {
   local hash context
   hash=$(hash_words "$(image_id "$BASE_IMAGE")" "$(hash_files "${IMAGES_SERVICES_FILES[@]}")" \
-    "$(cd "$THAW_OUT/services/bin" && sha256sum "${SERVICE_BINARIES[@]}")")
+    "$(cd "$THAW_OUT/services/bin" && sha256sum "${SERVICE_BINARIES[@]}")" "$(<"$THAW_OUT/criu.stamp")")
   context=$(images_context services "${IMAGES_SERVICES_FILES[@]}")
   mkdir "$context/bin"
+  cp -r "$THAW_OUT/criu" "$context/criu"
   cp "${SERVICE_BINARIES[@]/#/$THAW_OUT/services/bin/}" "$context/bin/"
   image_build "$IMAGE_SERVICES" "$hash" "$context"
 }

@@ -162,6 +162,8 @@ absl::Status Cluster::OnMessage(const Session& session, const v1::NodeMessage& m
         HandleTransition(*transition);
       }
       return absl::OkStatus();
+    case v1::NodeMessage::kRestoreReport:
+      return absl::OkStatus();
     case v1::NodeMessage::kRegister:
       return errors::InvalidField("message", "is a second registration on one stream; open another stream");
     case v1::NodeMessage::MESSAGE_NOT_SET:

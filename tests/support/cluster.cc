@@ -37,10 +37,10 @@ void SetDeadline(grpc::ClientContext& context, absl::Duration limit) {
 }
 
 // Where deploy/images/build-fdk leaves its jars.
-std::string TestFunctionsDir() {
-  const char* out = getenv("THAW_OUT");
-  return absl::StrCat(out != nullptr ? out : THAW_OUT_DIR, "/fdk/functions");
-}
+std::string TestFunctionsDir() { return OutDir() + "/fdk/functions"; }
+
+// Where images_criu of deploy/lib/images.sh leaves the self-contained CRIU.
+std::string CriuBundleDir() { return OutDir() + "/criu"; }
 
 }  // namespace
 
@@ -63,6 +63,7 @@ absl::Status Cluster::Bring() {
   dir_ = mkdtemp(pattern);
   suffix_ = NewHexId(3);
   std::ofstream(token_file()) << NewHexId(16) << "\n";
+  RETURN_IF_ERROR(MakeCriuBundle());
   RETURN_IF_ERROR(StartScheduler());
   RETURN_IF_ERROR(StartGateway());
   for (const std::string& node : options_.nodes) RETURN_IF_ERROR(StartNode(node));
@@ -72,6 +73,18 @@ absl::Status Cluster::Bring() {
     }
   }
   return absl::OkStatus();
+}
+
+absl::Status Cluster::MakeCriuBundle() {
+  criu_bundle_ = CriuBundleDir();
+  if (options_.criu_wrapper.empty()) return absl::OkStatus();
+  const std::string real = criu_bundle_;
+  criu_bundle_ = dir_ + "/criu";
+  std::error_code error;
+  fs::copy(real, criu_bundle_, fs::copy_options::recursive, error);
+  if (!error) fs::rename(criu_bundle_ + "/criu", criu_bundle_ + "/criu.real", error);
+  if (!error) fs::copy_file(options_.criu_wrapper, criu_bundle_ + "/criu", error);
+  return error ? absl::InternalError(absl::StrCat(criu_bundle_, " can't be made: ", error.message())) : absl::OkStatus();
 }
 
 Cluster::~Cluster() {
@@ -146,6 +159,7 @@ std::vector<std::string> Cluster::AgentCommand(const std::string& node) {
       absl::StrCat("--scheduler=127.0.0.1:", scheduler_port_),
       "--data-dir=" + data_dir(node),
       std::string("--init-binary=") + THAW_INIT_BINARY,
+      "--criu-bundle=" + criu_bundle_,
       "--cluster-token-file=" + token_file(),
       "--port-file=" + dir_ + "/" + node + ".ports"};
   argv.insert(argv.end(), words.begin(), words.end());
@@ -366,11 +380,19 @@ absl::StatusOr<std::string> JavaTestImage(const std::string& name, const std::st
   return tag;
 }
 
+std::string OutDir() {
+  const char* out = getenv("THAW_OUT");
+  return out != nullptr ? out : THAW_OUT_DIR;
+}
+
 std::string MissingOnThisHost() {
   const CommandResult engine = RunCommand({"docker", "version", "-f", "{{.Server.Version}}"}, absl::Seconds(20));
   if (engine.exit_code != 0) return "no Docker Engine answers; tests/run starts one: " + engine.err;
   if (RunCommand({"docker", "image", "inspect", kRuntimeImage}).exit_code != 0) {
     return absl::StrCat("no image ", kRuntimeImage, "; tests/run builds it");
+  }
+  if (!fs::exists(CriuBundleDir() + "/criu")) {
+    return absl::StrCat("no CRIU for the containers in ", CriuBundleDir(), "; tests/run makes it");
   }
   if (!fs::exists(TestFunctionsDir())) {
     return absl::StrCat("no test functions in ", TestFunctionsDir(), "; tests/run builds them");

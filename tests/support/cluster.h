@@ -50,6 +50,8 @@ class Cluster {
     std::map<std::string, std::vector<std::string>> node_prefix;
     // Instead of a directory below dir().
     std::map<std::string, std::string> data_dirs;
+    // A program that stands before CRIU in every slot: it is /thaw/criu/criu there, and CRIU /thaw/criu/criu.real.
+    std::string criu_wrapper;
   };
 
   static absl::StatusOr<std::unique_ptr<Cluster>> Start(const Options& options);
@@ -119,9 +121,10 @@ class Cluster {
   explicit Cluster(const Options& options) : options_(options) {}
   absl::Status Bring();
   absl::Status StartGateway();
+  absl::Status MakeCriuBundle();
 
   const Options options_;
-  std::string dir_, suffix_, app_id_;
+  std::string dir_, suffix_, app_id_, criu_bundle_;
   std::unique_ptr<Process> scheduler_, gateway_;
   std::map<std::string, Agent> agents_;
   int scheduler_port_ = 0, gateway_port_ = 0, http_port_ = 0;
@@ -147,6 +150,9 @@ absl::StatusOr<std::string> JavaTestImage(const std::string& name, const std::st
     }                                                                                      \
   } while (false)
 std::string MissingOnThisHost();
+
+// Where tests/run leaves what the tests need.
+std::string OutDir();
 
 }  // namespace thaw::testing
 

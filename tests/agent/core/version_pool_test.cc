@@ -536,7 +536,7 @@ TEST_F(VersionPoolTest, RecoveryRemovesSlotsAndProbesOfItsNodeButNoAgentAndNothi
   NoInit connector;
   Pool pool(options_, PoolDeps{starter_, checkpointer_, slots_, *this, memory_, metrics_, starts_, checkpoints_,
                                housekeeping_, clock_, clock_, NullLogger()});
-  Recovery recovery("a", Recovery::Deps{runtime, connector, restorer, pool, metrics_, clock_, Paths("/nowhere"), NullLogger()});
+  Recovery recovery("a", Recovery::Deps{runtime, connector, restorer, pool, metrics_, clock_, Paths("/nowhere"), "tools", NullLogger()});
   ASSERT_TRUE(recovery.Run(absl::InfiniteFuture()).ok());
   std::vector<std::string> left;
   const auto containers = runtime.List({}, absl::InfiniteFuture());
