@@ -70,7 +70,6 @@ std::map<std::string, std::string> FunctionEnvironment(const VersionState& versi
   env["FN_FN_ID"] = spec.function_id();
   env["FN_APP_NAME"] = spec.app_name();
   env["FN_FN_NAME"] = spec.function_name();
-  AddCures(spec.freeze(), env);
   return env;
 }
 
@@ -235,6 +234,7 @@ absl::StatusOr<std::unique_ptr<FunctionConnection>> ThawStarter::StartCold(const
                       reason::kImageUnavailable);
   }
   order.env = FunctionEnvironment(version, image);
+  if (options_.has_preload) AddCures(version.spec().freeze(), order.env);
   order.working_dir = image.working_dir.empty() ? "/" : image.working_dir;
   order.instance_id = instance_id;
   order.meta = MakeInstanceMeta(version.spec().version_id(), 0);

@@ -33,6 +33,8 @@ class ThawStarter final : public InstanceStarter {
     absl::Duration slot_limit = absl::Minutes(2);
     // From a cold process to its socket.
     absl::Duration listen_limit = absl::Seconds(30);
+    // Slots have /thaw/preload.
+    bool has_preload = false;
   };
   struct Deps {
     SlotFactory& slots;
