@@ -7,29 +7,12 @@
 #include <cstdint>
 #include <map>
 #include <string>
-#include <string_view>
 #include <tuple>
 #include <vector>
 
+#include "common/randomness/binary_facts.h"
+
 namespace thaw::init {
-
-// One ELF file, as far as it concerns random numbers.
-struct BinaryFacts {
-  bool is_elf = false;
-  // The dynamic loader that it asks for; empty for static programs and for libraries.
-  std::string interpreter;
-  // "go1.24.4"; empty when it was not built by Go.
-  std::string go_version;
-  bool exports_rand_poll = false;  // OpenSSL's
-  bool exports_python = false;     // Py_IsInitialized
-  bool exports_node = false;       // napi_create_function
-  bool exports_java = false;       // JNI_GetCreatedJavaVMs
-  // It has OpenSSL's generator inside, and does not export it.
-  bool hides_openssl = false;
-};
-
-// Reads an ELF file's content (64 bit, this machine's byte order); anything else is no ELF file.
-BinaryFacts ReadBinary(std::string_view content);
 
 struct ProcessFacts {
   pid_t pid = 0;

@@ -5,12 +5,9 @@
 #include <set>
 #include <utility>
 
-#include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
-#include "absl/strings/strip.h"
+#include "common/randomness/binary_facts.h"
 
 namespace thaw::agent {
 namespace {
@@ -19,19 +16,9 @@ using thaw::common::v1::FreezeSettings;
 
 constexpr char kShim[] = "/thaw/preload/libthaw-unique.so";
 constexpr char kNodeHook[] = "--require /thaw/preload/node.js";
-// From here on math/rand draws from generators that can be recognised in memory.
-constexpr int kFirstCurableGo = 22;
 
 bool IsWithout(const FreezeSettings& settings, absl::string_view name) {
   return std::find(settings.without_cures().begin(), settings.without_cures().end(), name) != settings.without_cures().end();
-}
-
-// The 24 of "go1.24.4"; 0 when it says no such thing.
-int GoMinor(absl::string_view version) {
-  int minor = 0;
-  if (!absl::ConsumePrefix(&version, "go1.")) return 0;
-  const std::string digits(version.substr(0, version.find_first_not_of("0123456789")));
-  return absl::SimpleAtoi(digits, &minor) ? minor : 0;
 }
 
 // Collects what is found of all processes.
