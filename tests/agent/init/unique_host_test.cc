@@ -53,6 +53,8 @@ struct Program {
 };
 
 const Program kC = {{"/draw/draw-c"}, "----"};
+// Against another libc than the shim's image has ever seen.
+const Program kMusl = {{"/draw/draw-musl"}, "----"};
 const Program kPython = {{"/usr/bin/python3", "/draw/draw.py"}, "++--"};
 const Program kNode = {{"/usr/bin/node", "/draw/draw.js"}, "+-+-"};
 const Program kGo = {{"/draw/draw-go"}, ""};
@@ -184,6 +186,8 @@ TEST_F(UniqueHostTest, CRestoresWithoutCuresShareThePageOfTheKernel) {
   ExpectSharedWithoutCures(kC, {"getrandom", "arc4random"});
 }
 
+TEST_F(UniqueHostTest, MuslRestoresShareNothing) { ExpectUnique(kMusl, {"getrandom"}); }
+
 TEST_F(UniqueHostTest, PythonRestoresShareNothing) {
   ExpectUnique(kPython, {"os.urandom", "random", "random.Random-kept", "random.gauss", "uuid4", "openssl", "tempfile"});
 }
@@ -233,7 +237,7 @@ TEST_F(UniqueHostTest, AThousandJavaRestoresShareNothing) {
 }
 
 TEST_F(UniqueHostTest, InitSeesWhichCuresAreInPlace) {
-  for (const Program& program : {kC, kPython, kNode, kGo, kJava}) {
+  for (const Program& program : {kC, kMusl, kPython, kNode, kGo, kJava}) {
     auto slot = MakeSlot();
     StartProgram(*slot, program.argv);
     const Json seen = Randomness(*slot);
