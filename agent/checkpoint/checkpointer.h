@@ -23,6 +23,8 @@ struct CheckpointRequest {
   // The instance's; both are the caller's and it has no call under way.
   Slot* slot = nullptr;
   FunctionConnection* connection = nullptr;
+  // It has been given secrets that no snapshot may have: Freeze() refuses.
+  bool sealed = false;
 };
 
 // Where a checkpoint that failed has left the instance.
@@ -37,6 +39,8 @@ struct FrozenInstance {
   DumpReport report;
   // Of its random numbers; empty when they were not looked at.
   CureReport cures;
+  // The instance that goes on has been given the secrets for after the restore.
+  bool sealed = false;
 };
 
 // Freezes instances and turns what was frozen into snapshots. Threads: any; blocks.
