@@ -92,6 +92,7 @@ absl::Status MakeDirectories(const Paths& paths) {
 absl::StatusOr<std::string> InstallSlotTools(const Options& options, const Paths& paths) {
   std::vector<ToolSource> sources = {{options.init_binary, "init"}};
   if (!options.criu_bundle.empty()) sources.push_back({options.criu_bundle, "criu"});
+  if (!options.preload_dir.empty()) sources.push_back({options.preload_dir, "preload"});
   return InstallTools(sources, paths);
 }
 
@@ -254,6 +255,7 @@ absl::Status Agent::Parts::Start() {
   slots_ = std::make_unique<ContainerSlots>(
       slots, ContainerSlots::Deps{*runtime_, *connector_, *images_, clock_, paths_, log_});
   ThawStarter::Options starter;
+  starter.has_preload = !options_.preload_dir.empty();
   starter.restore_limit = options_.restore_limit;
   starter.node_id = options_.node_id;
   starter.cpu = cpu_;

@@ -26,6 +26,8 @@ int main(int argc, char** argv) {
   app.add_option("--init-binary", options.init_binary, "the static thaw-init that is mounted into the containers");
   app.add_option("--criu-bundle", options.criu_bundle,
                  "directory of the self-contained CRIU for the containers [none: their images have their own]");
+  app.add_option("--preload-dir", options.preload_dir,
+                 "directory of what is preloaded into functions for their random numbers [none: they are not cured]");
   app.add_option("--container-profile", options.profile, "auto, checkpoint or privileged")
       ->transform(CLI::CheckedTransformer(std::map<std::string, ProfileRequest>{{"auto", ProfileRequest::kAuto},
                                                                                {"checkpoint", ProfileRequest::kCheckpoint},

@@ -29,6 +29,9 @@ struct Options {
   // A directory with CRIU and all that it needs (deploy/images/criu), mounted beside it; empty: images have CRIU themselves,
   // or are not checkpointed.
   std::string criu_bundle;
+  // A directory with what is preloaded into functions (agent/preload), mounted beside it; empty: nothing is, and functions
+  // that would need it are frozen only where their settings accept that.
+  std::string preload_dir;
   ProfileRequest profile = ProfileRequest::kAuto;
   // Functions of engine crac run as root with what their container may do, for a CRaC JDK runs CRIU itself.
   bool allow_crac_engine = false;

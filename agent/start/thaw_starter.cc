@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "agent/uniqueness/cures.h"
 #include "agent/start/given.h"
 #include "agent/cpu/cpu_limits.h"
 #include "common/cpu/fit.h"
@@ -257,6 +258,7 @@ absl::StatusOr<std::unique_ptr<FunctionConnection>> ThawStarter::StartCold(const
                       reason::kImageUnavailable);
   }
   order.env = FunctionEnvironment(version, image);
+  if (options_.has_preload) AddCures(version.spec().freeze(), order.env);
   order.working_dir = image.working_dir.empty() ? "/" : image.working_dir;
   LimitCpu(EffectiveLevel(options_.cpu, version.spec().freeze().cpu_baseline()), version.spec().engine(), order.env,
            order.argv);

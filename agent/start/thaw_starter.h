@@ -41,6 +41,8 @@ class ThawStarter final : public InstanceStarter {
     // For messages.
     std::string node_id;
     NodeCpu cpu = {};
+    // Slots have /thaw/preload.
+    bool has_preload = false;
   };
   struct Deps {
     SlotFactory& slots;

@@ -695,6 +695,44 @@ TEST_F(CheckpointerTest, FullDiskWhilePublishingPublishesNothing) {
   EXPECT_TRUE(Volume().empty());
 }
 
+class UncuredCheckpointerTest : public CheckpointerTest {
+ protected:
+  UncuredCheckpointerTest() {
+    ProcessRandomness process;
+    process.program = "/func";
+    process.hidden_openssl = {"/app/_rust.abi3.so"};
+    absl::MutexLock lock(&slots_.control(0)->mu);
+    slots_.control(0)->randomness = {process};
+  }
+};
+
+TEST_F(UncuredCheckpointerTest, FunctionWhoseRestoresWouldShareRandomNumbersIsNotFrozen) {
+  const FrozenInstance frozen = checkpointer_.Freeze(request_);
+  EXPECT_EQ(ReasonOf(frozen.status), reason::kCheckpointRefused);
+  EXPECT_NE(frozen.status.message().find("/app/_rust.abi3.so"), absl::string_view::npos) << frozen.status;
+  EXPECT_EQ(frozen.instance, InstanceAfter::kServing);
+  EXPECT_EQ(frozen.cures.uncured.size(), 1u);
+  EXPECT_TRUE(slots_.control(0)->Orders().empty()) << "nothing was dumped";
+  EXPECT_TRUE(asked_.empty()) << "its resources were not told of a checkpoint";
+  EXPECT_TRUE(Volume().empty());
+}
+
+TEST_F(UncuredCheckpointerTest, WhatItsSettingsAcceptIsFrozenAndSaidOfTheSnapshot) {
+  request_.version.mutable_spec()->mutable_freeze()->set_accept_uncured(true);
+  request_.version.mutable_spec()->mutable_freeze()->add_without_cures("go-random");
+  const FrozenInstance frozen = checkpointer_.Freeze(request_);
+  ASSERT_TRUE(frozen.status.ok()) << frozen.status;
+  {
+    absl::MutexLock lock(&slots_.control(0)->mu);
+    EXPECT_EQ(slots_.control(0)->last_dump.without_cures, std::vector<std::string>{"go-random"});
+  }
+  WriteDump(frozen);
+  const auto published = checkpointer_.Publish(request_, frozen, nullptr);
+  ASSERT_TRUE(published.ok()) << published.status();
+  ASSERT_EQ(published->snapshot.uncured_size(), 1);
+  EXPECT_EQ(published->snapshot.uncured(0).substr(0, 9), "openssl: ");
+}
+
 TEST_F(CheckpointerTest, ImageWithoutOurFdkIsDumpedAsItIs) {
   images_.image.labels.clear();
   const FrozenInstance frozen = checkpointer_.Freeze(request_);
