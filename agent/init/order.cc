@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "agent/init/paths.h"
 
@@ -22,6 +23,19 @@ constexpr size_t kReasonLimit = 4096;
 
 Outcome Wrong(const std::string& field, const std::string& expected) {
   return Outcome(Code::kInvalidArgument, "order field '" + field + "' must be " + expected);
+}
+
+std::string TextIn(const Json& json, const char* name) {
+  if (!json.is_object()) return "";
+  const auto it = json.find(name);
+  return it != json.end() && it->is_string() ? it->get<std::string>() : "";
+}
+
+bool NumberIn(const Json& json, const char* name, int* number) {
+  const auto it = json.find(name);
+  if (it == json.end() || !it->is_number_integer()) return false;
+  *number = it->get<int>();
+  return true;
 }
 
 bool HasNul(const std::string& text) { return text.find('\0') != std::string::npos; }
@@ -103,6 +117,21 @@ class Fields {
     return result;
   }
 
+  CureSet Cures(const char* name) {
+    CureSet result;
+    const Json* value = Find(name, false);
+    if (value == nullptr) return result;
+    for (const Json& item : value->is_array() ? *value : Json::array({Json()})) {
+      const std::optional<Cure> cure = item.is_string() ? ParseCure(item.get_ref<const std::string&>()) : std::nullopt;
+      if (!cure) {
+        Fault(name, "an array of the names of cures");
+        return {};
+      }
+      result.Add(*cure);
+    }
+    return result;
+  }
+
   GivenFiles Given() {
     GivenFiles given;
     given.sealed = Bool("sealed", false);
@@ -127,6 +156,31 @@ class Fields {
       }
     }
     return given;
+  }
+
+  std::vector<DescriptorAction> Actions(const char* name) {
+    std::vector<DescriptorAction> result;
+    const Json* value = Find(name, false);
+    if (value == nullptr) return result;
+    const std::string expected = "an array of objects with action (close, reopen, ignore), kind, what, pid and fd";
+    if (!value->is_array()) {
+      Fault(name, expected);
+      return result;
+    }
+    for (const Json& item : *value) {
+      DescriptorAction action;
+      const std::string act = TextIn(item, "action");
+      action.action = act == "close" ? Action::kClose : act == "reopen" ? Action::kReopen : Action::kIgnore;
+      action.kind = TextIn(item, "kind");
+      action.what = TextIn(item, "what");
+      if ((act != "close" && act != "reopen" && act != "ignore") || action.kind.empty() || !NumberIn(item, "pid", &action.pid) ||
+          !NumberIn(item, "fd", &action.fd)) {
+        Fault(name, expected);
+        return {};
+      }
+      result.push_back(std::move(action));
+    }
+    return result;
   }
 
   void Fault(const std::string& field, const std::string& expected) {
@@ -201,6 +255,9 @@ DumpOrder ParseDump(Fields& fields) {
   dump.dir = ParseDir(fields, "dir", true);
   dump.leave_running = fields.Bool("leave_running", false);
   dump.timeout_ms = fields.Integer("timeout_ms", true, 1, kMaxTimeoutMs, 0);
+  dump.check = fields.Bool("check", true);
+  dump.actions = fields.Actions("actions");
+  dump.without_cures = fields.Cures("without_cures");
   return dump;
 }
 
@@ -267,6 +324,8 @@ Outcome ParseOrder(std::string_view line, Order* order) {
     order->what = RefuseOrder{.error = ParseReason(fields, true)};
   } else if (op == "reset") {
     order->what = ResetOrder{};
+  } else if (op == "look") {
+    order->what = LookOrder{};
   } else if (op == "start") {
     order->what = ParseStart(fields);
   } else if (op == "save") {
@@ -275,12 +334,14 @@ Outcome ParseOrder(std::string_view line, Order* order) {
     order->what = ParseDump(fields);
   } else if (op == "restore") {
     order->what = ParseRestore(fields);
+  } else if (op == "randomness") {
+    order->what = RandomnessOrder{};
   } else if (op == "give") {
     order->what = GiveOrder{fields.Given()};
   } else if (op == "kill") {
     order->what = ParseKill(json, fields);
   } else {
-    return Wrong("op", "status, start, save, dump, resume, refuse, restore, give, kill or reset");
+    return Wrong("op", "status, start, look, save, dump, resume, refuse, restore, give, randomness, kill or reset");
   }
   return fields.fault();
 }

@@ -12,7 +12,9 @@
 #include <vector>
 
 #include "agent/init/given_files.h"
+#include "agent/init/obstacles/descriptor_actions.h"
 #include "agent/init/outcome.h"
+#include "agent/init/unique_shim.h"
 
 namespace thaw::init {
 
@@ -28,6 +30,7 @@ struct RefuseOrder {
   std::string error;
 };
 struct ResetOrder {};
+struct LookOrder {};
 
 struct StartOrder {
   std::vector<std::string> argv;
@@ -53,7 +56,13 @@ struct DumpOrder {
   std::string dir;
   bool leave_running = false;
   int64_t timeout_ms = 0;
+  // Look for obstacles first, and refuse when one has no action.
+  bool check = true;
+  std::vector<DescriptorAction> actions;
+  CureSet without_cures;  // of this snapshot's restores
 };
+
+struct RandomnessOrder {};
 
 struct RestoreOrder {
   std::string dir;
@@ -80,8 +89,9 @@ struct KillOrder {
 
 struct Order {
   uint64_t id = 0;
-  std::variant<StatusOrder, ResumeOrder, RefuseOrder, ResetOrder, StartOrder, SaveOrder, DumpOrder, RestoreOrder,
-               GiveOrder, KillOrder>
+  std::variant<StatusOrder, ResumeOrder, RefuseOrder, ResetOrder, LookOrder, StartOrder, SaveOrder, DumpOrder, RestoreOrder,
+               GiveOrder, KillOrder,
+               RandomnessOrder>
       what;
 };
 

@@ -13,6 +13,7 @@
 
 #include "agent/init/child_process.h"
 #include "agent/init/criu_command.h"
+#include "agent/init/obstacles/find_obstacles.h"
 #include "agent/init/paths.h"
 #include "agent/init/process_table.h"
 #include "agent/init/snapshot_files.h"
@@ -105,9 +106,11 @@ void Slot::AnswerOk(uint64_t peer, uint64_t id, Json fields) {
   orders_.Send(peer, ToLine(fields));
 }
 
-void Slot::AnswerError(uint64_t peer, uint64_t id, const Outcome& outcome, const std::string& log) {
+void Slot::AnswerError(uint64_t peer, uint64_t id, const Outcome& outcome, const std::string& log,
+                       const std::vector<Finding>& findings) {
   Json answer = {{"id", id}, {"ok", false}, {"code", CodeName(outcome.code())}, {"error", outcome.message()}};
   if (!log.empty()) answer["log"] = log;
+  if (!findings.empty()) answer["findings"] = ToJson(findings);
   orders_.Send(peer, ToLine(answer));
 }
 
@@ -123,6 +126,7 @@ void Slot::OnOrder(uint64_t peer, std::string_view line) {
         if constexpr (std::is_same_v<What, StatusOrder>) DoStatus(peer, order.id);
         if constexpr (std::is_same_v<What, StartOrder>) DoStart(peer, order.id, what);
         if constexpr (std::is_same_v<What, SaveOrder>) DoSave(peer, order.id, what);
+        if constexpr (std::is_same_v<What, LookOrder>) DoLook(peer, order.id);
         if constexpr (std::is_same_v<What, DumpOrder>) DoDump(peer, order.id, what);
         if constexpr (std::is_same_v<What, RestoreOrder>) DoRestore(peer, order.id, what);
         if constexpr (std::is_same_v<What, ResumeOrder>) DoResume(peer, order.id, what);
@@ -130,6 +134,7 @@ void Slot::OnOrder(uint64_t peer, std::string_view line) {
         if constexpr (std::is_same_v<What, GiveOrder>) DoGive(peer, order.id, what);
         if constexpr (std::is_same_v<What, KillOrder>) DoKill(peer, order.id, what);
         if constexpr (std::is_same_v<What, ResetOrder>) DoReset(peer, order.id);
+        if constexpr (std::is_same_v<What, RandomnessOrder>) DoRandomness(peer, order.id);
       },
       order.what);
 }
@@ -348,6 +353,8 @@ void Slot::OnChildEnded() {
   int status = 0;
   pid_t pid = 0;
   while ((pid = ::waitpid(-1, &status, WNOHANG)) > 0) {
+    // A stop that the injector has left unread.
+    if (!WIFEXITED(status) && !WIFSIGNALED(status)) continue;
     if (job_ && pid == job_->run.pid()) {
       job_status = status;
     } else if (function_ && pid == function_->pid && !first_process_status_) {
@@ -375,6 +382,8 @@ void Slot::OnFirstProcessEnded(int wait_status) {
 }
 
 void Slot::ForgetFunction() {
+  // Whoever ordered a restore learns of its end by the answer.
+  const bool tell = state_ != State::kRestoring;
   state_ = State::kEmpty;
   awaited_marker_.clear();
   refusal_marker_.clear();
@@ -396,7 +405,8 @@ void Slot::ForgetFunction() {
       (function_->dumped ? " dumped=true" : ""));
   function_.reset();
   first_process_status_.reset();
-  orders_.SendToAll(ToLine(event));
+  if (tell) orders_.SendToAll(ToLine(event));
+  if (shim_wait_) EndShimWait(Outcome(Code::kAborted, "the function ended meanwhile"));
 }
 
 void Slot::OnRequest(uint64_t peer, std::string_view line) {

@@ -56,8 +56,9 @@ absl::StatusOr<std::unique_ptr<FunctionConnection>> Restorer::Restore(Slot& slot
   order.given = given;
   const absl::StatusOr<int> pid = engines_.OfSnapshot(manifest.info().engine()).Restore(slot, order);
   if (!pid.ok()) {
-    return WithReason(absl::Status(pid.status().code(), absl::StrCat("restoring snapshot ", manifest.info().id(),
-                                                                     " failed: ", pid.status().message())),
+    // By its directory: a canary's snapshot has no id yet.
+    return WithReason(absl::Status(pid.status().code(),
+                                   absl::StrCat("restoring snapshot ", name, " failed: ", pid.status().message())),
                       reason::kRestoreFailed);
   }
   if (!manifest.listener_link().empty()) {

@@ -2,6 +2,7 @@
 # The base of all images, debian:trixie-slim: the one that is here, else the registry's, else the same made
 # from Debian's packages. Another suite's (the tests have functions on bookworm) is had the same way. Needs packages.sh.
 
+# shellcheck disable=SC2034
 BASE_IMAGE=debian:trixie-slim
 BASE_PULL_SECONDS=60
 

@@ -167,6 +167,7 @@ std::vector<std::string> Cluster::AgentCommand(const std::string& node) {
       "--data-dir=" + data_dir(node),
       std::string("--init-binary=") + THAW_INIT_BINARY,
       "--criu-bundle=" + criu_bundle_,
+      "--preload-dir=" THAW_PRELOAD_DIR,
       "--cluster-token-file=" + token_file(),
       "--port-file=" + dir_ + "/" + node + ".ports"};
   argv.insert(argv.end(), words.begin(), words.end());
@@ -240,6 +241,7 @@ absl::StatusOr<std::string> Cluster::CreateFunction(const std::string& name, con
   *made.mutable_timeout() = ToProto(function.timeout);
   *made.mutable_idle_timeout() = ToProto(function.idle_timeout);
   for (const auto& [key, value] : function.config) (*made.mutable_config())[key] = value;
+  *made.mutable_freeze() = function.freeze;
   if (function.checkpoint_after == 0) {
     made.mutable_checkpoint()->set_mode(thaw::common::v1::CheckpointPolicy::MODE_NEVER);
   } else {

@@ -1,6 +1,5 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
-#include <sys/utsname.h>
 
 #include <filesystem>
 #include <fstream>
@@ -10,9 +9,13 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "agent/checkpoint/crac_checkpointer.h"
 #include "agent/checkpoint/criu_checkpointer.h"
 #include "agent/engine/crac_engine.h"
+#include "agent/instance/diagnosis.h"
+#include "agent/cpu/cpu_limits.h"
+#include "agent/cpu/node_cpu.h"
 #include "agent/start/thaw_starter.h"
 #include "common/log/log.h"
 #include "common/rpc/client.h"
@@ -119,6 +122,12 @@ class StarterTest : public ::testing::Test {
     starter_ = std::make_unique<ThawStarter>(
         ThawStarter::Options(), ThawStarter::Deps{slots_, store_, *source_, images_, *restorer_, *engines_, metrics_,
                                                   clock_, *paths_, NullLogger()});
+  }
+
+  void Restart(const ThawStarter::Options& options) {
+    starter_ = std::make_unique<ThawStarter>(
+        options, ThawStarter::Deps{slots_, store_, *source_, images_, *restorer_, *engines_, metrics_, clock_, *paths_,
+                                   NullLogger()});
   }
 
   void HoldSnapshot() {
@@ -271,6 +280,50 @@ TEST_F(StarterTest, SnapshotOfAnotherNodeIsFetchedAndReported) {
   EXPECT_EQ(started->record.kind, StartKind::kRestoredRemote);
   EXPECT_EQ(source_->fetches, 1);
   EXPECT_EQ(source_->held, std::vector<std::string>{snapshot_id_});
+}
+
+TEST_F(StarterTest, ASnapshotThatReliesOnMoreThanThisCpuHasIsNeverRestored) {
+  HoldSnapshot();
+  for (const auto& feature : FeaturesOfLevel(CpuLevel::kV3)) version_.mutable_snapshot()->add_cpu_features(feature);
+  HostCpu host{"x86_64", "", FeaturesOfLevel(CpuLevel::kV4)};
+  ThawStarter::Options options;
+  options.node_id = "old";
+  options.cpu = *MakeNodeCpu(host, "x86-64-v2");
+  Restart(options);
+  const auto started = Start();
+  ASSERT_TRUE(started.ok()) << started.status();
+  EXPECT_EQ(started->record.kind, StartKind::kCold);
+  EXPECT_NE(started->record.fallback_reason.find("node old lacks: abm, avx"), std::string::npos)
+      << started->record.fallback_reason;
+  EXPECT_EQ(metrics_.unfit_snapshots->Value(), 1);
+  EXPECT_EQ(ThawStarter::SnapshotFits(version_, options.cpu, "old").code(), absl::StatusCode::kFailedPrecondition);
+  absl::MutexLock lock(&slots_.control(0)->mu);
+  EXPECT_NE(slots_.control(0)->last_start.env.at("GLIBC_TUNABLES").find("-AVX2"), std::string::npos)
+      << "a node that says it is old holds its functions to that";
+}
+
+TEST_F(StarterTest, WhyTheSchedulerGaveNoSnapshotIsTheColdStartsReason) {
+  version_.set_unfit_reason("snapshot s relies on CPU features that node a lacks: avx2");
+  const auto started = Start();
+  ASSERT_TRUE(started.ok()) << started.status();
+  EXPECT_EQ(started->record.kind, StartKind::kCold);
+  EXPECT_EQ(started->record.fallback_reason, version_.unfit_reason());
+  version_.mutable_spec()->mutable_checkpoint()->set_mode(thaw::common::v1::CheckpointPolicy::MODE_NEVER);
+  EXPECT_EQ(Start()->record.fallback_reason, "") << "it would have been cold anyway";
+}
+
+TEST_F(StarterTest, ABaselineHoldsTheColdStartToIt) {
+  version_.mutable_spec()->mutable_freeze()->set_cpu_baseline("x86-64-v2");
+  (*version_.mutable_spec()->mutable_config())["JAVA_TOOL_OPTIONS"] = "-Xint";
+  ThawStarter::Options options;
+  options.cpu = *MakeNodeCpu(HostCpu{"x86_64", "", FeaturesOfLevel(CpuLevel::kV4)}, "");
+  Restart(options);
+  ASSERT_TRUE(Start().ok());
+  absl::MutexLock lock(&slots_.control(0)->mu);
+  const auto& env = slots_.control(0)->last_start.env;
+  EXPECT_EQ(env.at("JAVA_TOOL_OPTIONS"), "-Xint " + SettingsOf(CpuLevel::kV2).hotspot);
+  EXPECT_EQ(env.at("GODEBUG"), SettingsOf(CpuLevel::kV2).go);
+  EXPECT_EQ(env.count("OPENSSL_ia32cap"), 1u);
 }
 
 TEST_F(StarterTest, FlippedByteInTheLaidOutFilesIsFoundBeforeTheRestore) {
@@ -428,7 +481,8 @@ class CheckpointerTest : public StarterTest {
  protected:
   CheckpointerTest()
       : checkpointer_(CriuCheckpointer::Options{.node_id = "a"},
-                      CriuCheckpointer::Deps{store_, slots_, images_, *restorer_, clock_, *paths_, NullLogger()}),
+                      CriuCheckpointer::Deps{store_, slots_, images_, *restorer_, clock_, *paths_, NullLogger(),
+                                             &diagnoses_, &metrics_}),
         slot_(*slots_.Create(version_, absl::InfiniteFuture())),
         connection_(dialer_.NewConnection("")) {
     request_.version = version_;
@@ -446,8 +500,28 @@ class CheckpointerTest : public StarterTest {
         }
         return FunctionReply{prepare_status_, {}, "{\"message\":\"the pool is busy\"}"};
       }
+      if (request.target == "/thaw/descriptors") return FunctionReply{descriptors_.empty() ? 404 : 200, {}, descriptors_};
       return FunctionReply{probe_status_, {}, ""};
     };
+  }
+
+  void Find(thaw::common::v1::ObstacleKind kind, const std::string& what, int fd) {
+    thaw::common::v1::Finding finding;
+    finding.set_kind(kind);
+    finding.set_what(what);
+    finding.set_pid(10001);
+    finding.set_fd(fd);
+    absl::MutexLock lock(&slots_.control(0)->mu);
+    slots_.control(0)->findings.push_back(finding);
+  }
+  void AddRule(thaw::common::v1::ObstacleKind kind, thaw::common::v1::ObstacleAction action) {
+    auto* rule = request_.version.mutable_spec()->mutable_freeze()->add_rules();
+    rule->set_kind(kind);
+    rule->set_action(action);
+  }
+  thaw::common::v1::Diagnosis LastDiagnosis() const {
+    const auto all = diagnoses_.Get(version_.spec().version_id());
+    return all.empty() ? thaw::common::v1::Diagnosis() : all[0];
   }
 
   // What init would have written.
@@ -461,6 +535,8 @@ class CheckpointerTest : public StarterTest {
     return names;
   }
 
+  std::string descriptors_;
+  DiagnosisLog diagnoses_;
   CriuCheckpointer checkpointer_;
   std::unique_ptr<Slot> slot_;
   std::unique_ptr<FunctionConnection> connection_;
@@ -482,7 +558,7 @@ TEST_F(CheckpointerTest, FreezesVerifiesAndPublishes) {
   EXPECT_EQ(published->snapshot.invocations(), 5u);
   EXPECT_NE(published->canary_slot, nullptr);
   EXPECT_EQ(Volume(), std::vector<std::string>{published->snapshot.id()}) << "laid out already, no half dump left";
-  EXPECT_EQ(asked_, (std::vector<std::string>{"POST /thaw/checkpoint", "GET /thaw/probe"})) << "the user's handler is not called";
+  EXPECT_EQ(asked_, (std::vector<std::string>{"GET /thaw/descriptors", "POST /thaw/checkpoint", "GET /thaw/probe"})) << "the user's handler is not called";
 }
 
 TEST_F(CheckpointerTest, LateSecretsComeAfterTheDumpAndBeforeTheInstanceWakes) {
@@ -532,6 +608,54 @@ TEST_F(CheckpointerTest, ResourceThatRefusesCancelsAndItServesOn) {
   EXPECT_EQ(frozen.instance, InstanceAfter::kServing);
   EXPECT_TRUE(slots_.control(0)->Orders().empty()) << "nothing was dumped";
   EXPECT_TRUE(Volume().empty());
+  const auto diagnosis = LastDiagnosis();
+  EXPECT_EQ(diagnosis.occasion(), "checkpoint");
+  ASSERT_EQ(diagnosis.findings_size(), 1);
+  EXPECT_EQ(diagnosis.findings(0).kind(), thaw::common::v1::OBSTACLE_KIND_RESOURCE);
+  EXPECT_EQ(diagnosis.findings(0).what(), "the pool is busy");
+  EXPECT_NE(diagnosis.error(), "");
+}
+
+TEST_F(CheckpointerTest, WhatIsInTheWayRefusesBeforeTheDumpAndSaysWhoOpenedIt) {
+  descriptors_ = R"json({"descriptors":[{"fd":7,"opened_by":["com.example.Db.connect(Db.java:12)"]}]})json";
+  Find(thaw::common::v1::OBSTACLE_KIND_TCP, "10.0.0.2:1 -> 10.0.0.7:5432", 7);
+  const FrozenInstance frozen = checkpointer_.Freeze(request_);
+  EXPECT_EQ(ReasonOf(frozen.status), reason::kCheckpointRefused);
+  EXPECT_NE(frozen.status.message().find("10.0.0.7:5432"), absl::string_view::npos) << frozen.status;
+  EXPECT_EQ(frozen.instance, InstanceAfter::kServing);
+  EXPECT_EQ(slots_.control(0)->Orders(), std::vector<std::string>{"resume"}) << "nothing was dumped";
+  EXPECT_TRUE(Volume().empty());
+  const auto diagnosis = LastDiagnosis();
+  ASSERT_EQ(diagnosis.findings_size(), 1);
+  EXPECT_TRUE(diagnosis.findings(0).blocks());
+  EXPECT_EQ(diagnosis.findings(0).opened_by(0), "com.example.Db.connect(Db.java:12)");
+}
+
+TEST_F(CheckpointerTest, ARuleLetsTheDumpGoOnWithItsAction) {
+  Find(thaw::common::v1::OBSTACLE_KIND_TCP, "10.0.0.2:1 -> 10.0.0.7:5432", 7);
+  AddRule(thaw::common::v1::OBSTACLE_KIND_TCP, thaw::common::v1::OBSTACLE_ACTION_CLOSE);
+  const FrozenInstance frozen = checkpointer_.Freeze(request_);
+  ASSERT_TRUE(frozen.status.ok()) << frozen.status;
+  absl::MutexLock lock(&slots_.control(0)->mu);
+  ASSERT_EQ(slots_.control(0)->last_dump.actions.size(), 1u);
+  EXPECT_EQ(slots_.control(0)->last_dump.actions[0].action(), thaw::common::v1::OBSTACLE_ACTION_CLOSE);
+}
+
+TEST_F(CheckpointerTest, CriusOwnErrorIsADiagnosisWithItsLog) {
+  absl::Status failed = absl::FailedPreconditionError("criu dump failed: something");
+  thaw::common::v1::Diagnosis told;
+  told.set_raw_log("Error (a.c:1): something");
+  told.add_findings()->set_kind(thaw::common::v1::OBSTACLE_KIND_OTHER);
+  AttachDiagnosis(told, failed);
+  {
+    absl::MutexLock lock(&slots_.control(0)->mu);
+    slots_.control(0)->dump_result = failed;
+  }
+  checkpointer_.Freeze(request_);
+  const auto diagnosis = LastDiagnosis();
+  EXPECT_EQ(diagnosis.raw_log(), "Error (a.c:1): something");
+  ASSERT_EQ(diagnosis.findings_size(), 1);
+  EXPECT_TRUE(diagnosis.findings(0).blocks());
 }
 
 TEST_F(CheckpointerTest, FailedDumpResumesTheFunction) {
@@ -557,6 +681,8 @@ TEST_F(CheckpointerTest, CanaryThatFailsPublishesNothing) {
   probe_status_ = 500;
   const std::size_t before = store_.List().size();
   EXPECT_FALSE(checkpointer_.Publish(request_, frozen, nullptr).ok());
+  EXPECT_EQ(LastDiagnosis().occasion(), "canary");
+  EXPECT_NE(LastDiagnosis().error(), "");
   EXPECT_EQ(store_.List().size(), before);
   EXPECT_TRUE(Volume().empty());
 }
@@ -567,6 +693,44 @@ TEST_F(CheckpointerTest, FullDiskWhilePublishingPublishesNothing) {
   store_.FailNext(FakeSnapshotStore::Op::kPublish, absl::ResourceExhaustedError("disk full"));
   EXPECT_TRUE(absl::IsResourceExhausted(checkpointer_.Publish(request_, frozen, nullptr).status()));
   EXPECT_TRUE(Volume().empty());
+}
+
+class UncuredCheckpointerTest : public CheckpointerTest {
+ protected:
+  UncuredCheckpointerTest() {
+    ProcessRandomness process;
+    process.program = "/func";
+    process.hidden_openssl = {"/app/_rust.abi3.so"};
+    absl::MutexLock lock(&slots_.control(0)->mu);
+    slots_.control(0)->randomness = {process};
+  }
+};
+
+TEST_F(UncuredCheckpointerTest, FunctionWhoseRestoresWouldShareRandomNumbersIsNotFrozen) {
+  const FrozenInstance frozen = checkpointer_.Freeze(request_);
+  EXPECT_EQ(ReasonOf(frozen.status), reason::kCheckpointRefused);
+  EXPECT_NE(frozen.status.message().find("/app/_rust.abi3.so"), absl::string_view::npos) << frozen.status;
+  EXPECT_EQ(frozen.instance, InstanceAfter::kServing);
+  EXPECT_EQ(frozen.cures.uncured.size(), 1u);
+  EXPECT_TRUE(slots_.control(0)->Orders().empty()) << "nothing was dumped";
+  EXPECT_TRUE(asked_.empty()) << "its resources were not told of a checkpoint";
+  EXPECT_TRUE(Volume().empty());
+}
+
+TEST_F(UncuredCheckpointerTest, WhatItsSettingsAcceptIsFrozenAndSaidOfTheSnapshot) {
+  request_.version.mutable_spec()->mutable_freeze()->set_accept_uncured(true);
+  request_.version.mutable_spec()->mutable_freeze()->add_without_cures("go-random");
+  const FrozenInstance frozen = checkpointer_.Freeze(request_);
+  ASSERT_TRUE(frozen.status.ok()) << frozen.status;
+  {
+    absl::MutexLock lock(&slots_.control(0)->mu);
+    EXPECT_EQ(slots_.control(0)->last_dump.without_cures, std::vector<std::string>{"go-random"});
+  }
+  WriteDump(frozen);
+  const auto published = checkpointer_.Publish(request_, frozen, nullptr);
+  ASSERT_TRUE(published.ok()) << published.status();
+  ASSERT_EQ(published->snapshot.uncured_size(), 1);
+  EXPECT_EQ(published->snapshot.uncured(0).substr(0, 9), "openssl: ");
 }
 
 TEST_F(CheckpointerTest, ImageWithoutOurFdkIsDumpedAsItIs) {

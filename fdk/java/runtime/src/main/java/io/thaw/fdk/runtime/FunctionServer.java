@@ -90,6 +90,13 @@ final class FunctionServer {
                             + "}"));
                 }
             }
+            case "/thaw/descriptors" -> {
+                if (allowed(connection, request, "GET")) {
+                    String known = OpenDescriptors.json();
+                    send(connection, known != null ? Reply.json(200, known)
+                            : error(404, "descriptors are not traced: start the JVM with the agent thaw-descriptors"));
+                }
+            }
             case "/thaw/checkpoint" -> {
                 if (allowed(connection, request, "POST")) {
                     checkpoint(connection);

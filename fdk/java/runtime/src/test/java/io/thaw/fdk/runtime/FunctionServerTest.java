@@ -281,6 +281,14 @@ class FunctionServerTest {
     }
 
     @Test
+    void withoutTheAgentWhoOpenedWhatIsNotKnown() throws Exception {
+        start(Lazy.class, "echo");
+        String answer = once("GET /thaw/descriptors HTTP/1.1\r\n\r\n");
+        assertEquals(404, status(answer));
+        assertTrue(answer.contains("thaw-descriptors"), answer);
+    }
+
+    @Test
     void probeAnswersWithoutLoadingTheClassAndTheFirstCallLoadsIt() throws Exception {
         start(Lazy.class, "echo");
         String probe = once("GET /thaw/probe HTTP/1.1\r\n\r\n");
