@@ -54,6 +54,7 @@ absl::StatusOr<std::unique_ptr<SchedulerServer>> SchedulerServer::Start(const Op
                                                                         std::shared_ptr<spdlog::logger> logger) {
   RETURN_IF_ERROR(options.Validate());
   RETURN_IF_ERROR(security->CheckListenAddress(options.listen));
+  if (!options.metrics_listen.empty()) RETURN_IF_ERROR(security->CheckPlainListenAddress(options.metrics_listen));
   RETURN_IF_ERROR(MakeDataDir(options.data_dir));
   std::unique_ptr<SchedulerServer> server(new SchedulerServer());
   server->security_ = std::move(security);

@@ -54,10 +54,11 @@ absl::StatusOr<std::unique_ptr<FunctionConnection>> Restorer::Restore(Slot& slot
   order.meta = MakeInstanceMeta(slot.version_id(), manifest.info().invocations());
   order.time_limit = time_limit;
   order.given = given;
-  const absl::StatusOr<int> pid = slot.init().Restore(order);
+  const absl::StatusOr<int> pid = engines_.OfSnapshot(manifest.info().engine()).Restore(slot, order);
   if (!pid.ok()) {
-    return WithReason(absl::Status(pid.status().code(), absl::StrCat("restoring snapshot ", manifest.info().id(),
-                                                                     " failed: ", pid.status().message())),
+    // By its directory: a canary's snapshot has no id yet.
+    return WithReason(absl::Status(pid.status().code(),
+                                   absl::StrCat("restoring snapshot ", name, " failed: ", pid.status().message())),
                       reason::kRestoreFailed);
   }
   if (!manifest.listener_link().empty()) {
