@@ -16,9 +16,13 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "agent/checkpoint/crac_checkpointer.h"
 #include "agent/checkpoint/criu_checkpointer.h"
+#include "agent/checkpoint/diagnosis_log.h"
+#include "agent/checkpoint/explainer.h"
 #include "agent/container/docker_runtime.h"
 #include "agent/container/tools.h"
+#include "agent/engine/crac_engine.h"
 #include "agent/instance/unix_slot_init.h"
 #include "agent/invoke/unix_function_dialer.h"
 #include "agent/metrics.h"
@@ -161,6 +165,7 @@ class Agent::Parts final : public PoolEvents, public SchedulerCommands {
   std::unique_ptr<MetricsServer> metrics_server_;
   std::unique_ptr<MemoryBudget> memory_;
   EngineInfo engine_;
+  NodeCpu cpu_;
   Profile profile_;
 
   std::unique_ptr<TimerThread> timers_;
@@ -175,12 +180,19 @@ class Agent::Parts final : public PoolEvents, public SchedulerCommands {
   std::unique_ptr<NodeImages> images_;
   std::unique_ptr<NodeSnapshots> snapshots_;
   std::unique_ptr<UnixFunctionDialer> dialer_;
+  CriuEngine criu_engine_;
+  std::unique_ptr<CracEngine> crac_engine_;
+  std::unique_ptr<Engines> engines_;
   std::unique_ptr<Restorer> restorer_;
   std::unique_ptr<ContainerSlots> slots_;
   std::unique_ptr<ThawStarter> starter_;
-  std::unique_ptr<CriuCheckpointer> checkpointer_;
+  DiagnosisLog diagnoses_;
+  std::unique_ptr<CriuCheckpointer> criu_checkpointer_;
+  std::unique_ptr<CracCheckpointer> crac_checkpointer_;
+  std::unique_ptr<EngineCheckpointer> checkpointer_;
   std::unique_ptr<ThreadPool> starts_, checkpoints_, housekeeping_, transfers_, exports_, disk_;
   std::unique_ptr<Pool> pool_;
+  std::unique_ptr<Explainer> explainer_;
   std::unique_ptr<FunctionsService> functions_service_;
   std::unique_ptr<SnapshotsService> snapshots_service_;
   std::unique_ptr<ImagesService> images_service_;
@@ -198,6 +210,9 @@ absl::Status Agent::Parts::Start() {
   ASSIGN_OR_RETURN(security_, Security::Load(options_.security));
   RETURN_IF_ERROR(security_->CheckListenAddress(options_.listen));
   RETURN_IF_ERROR(security_->CheckPlainListenAddress(options_.metrics_listen));
+  ASSIGN_OR_RETURN(cpu_, MakeNodeCpu(ReadHostCpu(), options_.cpu_features));
+  log_->info("event=cpu model=\"{}\" level={} limit={} features={}", cpu_.host.model,
+             std::string(CpuLevelName(LevelOf(cpu_.reported))), std::string(CpuLevelName(cpu_.limit)), cpu_.reported.size());
   RETURN_IF_ERROR(MakeDirectories(paths_));
   ASSIGN_OR_RETURN(tools_, InstallSlotTools(options_, paths_));
   metrics_ = std::make_unique<AgentMetrics>(*registry_);
@@ -212,6 +227,7 @@ absl::Status Agent::Parts::Start() {
   connector_ = std::make_unique<UnixSlotInitConnector>();
   SchedulerLink::Options link;
   link.address = options_.scheduler;
+  link.node_id = options_.node_id;
   link_ = std::make_unique<SchedulerLink>(link, channels_, *this, *timers_, *metrics_, log_);
   peers_ = std::make_unique<GrpcPeers>(channels_);
   image_fetcher_ = std::make_unique<ImageFetcher>(*runtime_, *peers_, *transfer_metrics_);
@@ -227,7 +243,9 @@ absl::Status Agent::Parts::Start() {
   UnixFunctionDialer::Options dialer;
   dialer.limits.max_answer_bytes = options_.max_body_bytes;
   dialer_ = std::make_unique<UnixFunctionDialer>(dialer);
-  restorer_ = std::make_unique<Restorer>(*dialer_, clock_);
+  crac_engine_ = std::make_unique<CracEngine>(options_.allow_crac_engine, paths_);
+  engines_ = std::make_unique<Engines>(criu_engine_, *crac_engine_);
+  restorer_ = std::make_unique<Restorer>(*dialer_, clock_, *engines_);
 
   ContainerSlots::Options slots;
   slots.node_id = options_.node_id;
@@ -239,14 +257,24 @@ absl::Status Agent::Parts::Start() {
   ThawStarter::Options starter;
   starter.has_preload = !options_.preload_dir.empty();
   starter.restore_limit = options_.restore_limit;
+  starter.node_id = options_.node_id;
+  starter.cpu = cpu_;
   starter.listen_limit = options_.listen_limit;
   starter_ = std::make_unique<ThawStarter>(
-      starter, ThawStarter::Deps{*slots_, *store_, *snapshots_, *images_, *restorer_, *metrics_, clock_, paths_, log_});
+      starter, ThawStarter::Deps{*slots_, *store_, *snapshots_, *images_, *restorer_, *engines_, *metrics_,
+                                     clock_, paths_, log_});
   CriuCheckpointer::Options checkpointer;
   checkpointer.node_id = options_.node_id;
+  checkpointer.cpu = cpu_;
   checkpointer.dump_limit = options_.dump_limit;
-  checkpointer_ = std::make_unique<CriuCheckpointer>(
-      checkpointer, CriuCheckpointer::Deps{*store_, *slots_, *images_, *restorer_, clock_, paths_, log_});
+  criu_checkpointer_ = std::make_unique<CriuCheckpointer>(
+      checkpointer, CriuCheckpointer::Deps{*store_, *slots_, *images_, *restorer_, clock_, paths_, log_,
+                                           &diagnoses_, metrics_.get()});
+  CracCheckpointer::Options crac;
+  crac.dump_limit = options_.dump_limit;
+  crac_checkpointer_ = std::make_unique<CracCheckpointer>(
+      crac, CracCheckpointer::Deps{*crac_engine_, *images_, *restorer_, *criu_checkpointer_, clock_, paths_});
+  checkpointer_ = std::make_unique<EngineCheckpointer>(*criu_checkpointer_, *crac_checkpointer_);
 
   const std::size_t cpus = std::max(1u, std::thread::hardware_concurrency());
   starts_ = std::make_unique<ThreadPool>(ThreadPool::Options{"starts", 4 + 2 * cpus, 4096});
@@ -310,6 +338,15 @@ absl::Status Agent::Parts::OpenStore() {
 }
 
 absl::Status Agent::Parts::Serve() {
+  Explainer::Options explainer;
+  explainer.node_id = options_.node_id;
+  explainer_ = std::make_unique<Explainer>(explainer, Explainer::Deps{
+      [this](const std::string& version_id) -> std::optional<Explainer::Version> {
+        const std::shared_ptr<VersionPool> version = pool_->Find(version_id);
+        if (version == nullptr) return std::nullopt;
+        return Explainer::Version{version->state().spec().freeze(), version->ControlDirs()};
+      },
+      *connector_, diagnoses_, clock_});
   FunctionsService::Options functions;
   functions.max_body_bytes = options_.max_body_bytes;
   functions_service_ = std::make_unique<FunctionsService>(
@@ -318,7 +355,7 @@ absl::Status Agent::Parts::Serve() {
              absl::AnyInvocable<void(absl::StatusOr<std::shared_ptr<VersionPool>>)> done) {
         FindVersion(version_id, deadline, std::move(done));
       },
-      *disk_, *timers_);
+      *disk_, *timers_, [this](const std::string& version_id) { return explainer_->Explain(version_id); });
   snapshots_service_ = std::make_unique<SnapshotsService>(*store_, security_, *disk_, *transfer_metrics_);
   images_service_ = std::make_unique<ImagesService>(*runtime_, security_, *exports_, *transfer_metrics_);
   ASSIGN_OR_RETURN(metrics_server_, MetricsServer::Create(options_.metrics_listen, registry_));
@@ -404,9 +441,9 @@ thaw::scheduler::v1::Register Agent::Parts::MakeRegister() {
   node.set_container_profile(std::string(profile_.name()));
   node.set_profile_note(profile_.note);
   node.set_agent_version(kVersion);
+  node.MergeFrom(cpu_.AsNode(options_.node_id));
   utsname host;
   uname(&host);
-  node.set_architecture(host.machine);
   node.set_kernel(host.release);
   for (auto& snapshot : store_->List()) *message.add_snapshots() = std::move(snapshot);
   for (const std::string& image_id : images_->Known()) message.add_image_ids(image_id);

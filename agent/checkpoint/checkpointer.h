@@ -36,6 +36,8 @@ struct FrozenInstance {
   InstanceAfter instance = InstanceAfter::kServing;
   // Where the dump lies, to be published; empty on failure.
   std::string dump_dir;
+  // As SnapshotInfo.engine has it; empty: CRIU, whose version the canary's slot says.
+  std::string engine;
   DumpReport report;
   // Of its random numbers; empty when they were not looked at.
   CureReport cures;

@@ -7,9 +7,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "cli/commands/context.h"
+#include "cli/commands/snapshot_explain.h"
 #include "cli/output/format.h"
 #include "cli/output/table.h"
+#include "cli/output/text_width.h"
 #include "cli/output/wire.h"
+#include "common/cpu/fit.h"
 #include "common/status/reasons.h"
 #include "common/status/status_macros.h"
 
@@ -115,8 +118,14 @@ absl::Status Inspect(Context& context, const SnapshotArguments& arguments) {
         absl::StrCat(FormatBytes(snapshot.stored_bytes()), " (", snapshot.stored_bytes(), " bytes)")},
        {"Calls", absl::StrCat(snapshot.invocations(), " answered before it was frozen")},
        {"Engine", snapshot.engine()},
-       {"Architecture", snapshot.architecture()}},
+       {"Architecture", snapshot.architecture()},
+       {"CPU features", absl::StrJoin(snapshot.cpu_features(), " ")}},
       context.out_terminal()));
+  ASSIGN_OR_RETURN(const auto nodes, client->ListNodes());
+  for (const auto& node : nodes) {
+    const absl::Status fits = CheckCpuFits(snapshot, node);
+    if (!fits.ok()) context.Print(absl::StrCat("not for node ", node.id(), ": ", Printable(fits.message()), "\n"));
+  }
   return absl::OkStatus();
 }
 
@@ -147,6 +156,7 @@ void AddSnapshotCommands(CLI::App& root, Context& context, Command& selected) {
       "Examples:\n"
       "  thaw snapshot ls demo/hello\n"
       "  thaw snapshot inspect 4f2a91c0\n"
+      "  thaw snapshot explain demo/hello   what keeps it from being frozen\n"
       "  thaw snapshot rm 4f2a91c0          the next start is cold; running instances stay\n");
   const auto bind = [&context, &selected, arguments](
                         CLI::App* command, absl::Status (*run)(Context&, const SnapshotArguments&)) {
@@ -173,6 +183,7 @@ void AddSnapshotCommands(CLI::App& root, Context& context, Command& selected) {
   remove->alias("delete");
   remove->add_option("id", arguments->ids, "Their ids, or how they begin")->required()->type_name("ID");
   bind(remove, &Remove);
+  AddSnapshotExplain(*snapshot, context, selected);
 }
 
 }  // namespace thaw::cli

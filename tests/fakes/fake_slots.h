@@ -33,6 +33,9 @@ class FakeSlotInit final : public agent::SlotInit {
     std::vector<agent::ProcessRandomness> randomness ABSL_GUARDED_BY(mu);
     agent::Given last_given ABSL_GUARDED_BY(mu);
     absl::Status give_result ABSL_GUARDED_BY(mu);
+    // What a look finds.
+    std::vector<thaw::common::v1::Finding> findings ABSL_GUARDED_BY(mu);
+    absl::Status look_result ABSL_GUARDED_BY(mu);
 
     void Tell(const agent::InitEvent& event) ABSL_LOCKS_EXCLUDED(mu) {
       EventHandler told;
@@ -70,8 +73,20 @@ class FakeSlotInit final : public agent::SlotInit {
     control_->status.meta = order.meta;
     return 10001;
   }
+  absl::StatusOr<agent::DumpReport> Save(const std::string& dir, absl::Duration) override {
+    absl::MutexLock lock(&control_->mu);
+    control_->orders.push_back(absl::StrCat("save ", dir));
+    if (!control_->dump_result.ok()) return control_->dump_result;
+    return agent::DumpReport();
+  }
+  absl::StatusOr<std::vector<thaw::common::v1::Finding>> Look(absl::Duration) override {
+    absl::MutexLock lock(&control_->mu);
+    if (!control_->look_result.ok()) return control_->look_result;
+    return control_->findings;
+  }
   absl::StatusOr<agent::DumpReport> Dump(const agent::DumpOrder& order) override {
     absl::MutexLock lock(&control_->mu);
+    control_->last_dump = order;
     control_->orders.push_back(absl::StrCat("dump ", order.dir));
     control_->last_dump = order;
     if (!control_->dump_result.ok()) return control_->dump_result;
@@ -86,9 +101,14 @@ class FakeSlotInit final : public agent::SlotInit {
     absl::MutexLock lock(&control_->mu);
     return control_->randomness;
   }
-  absl::Status Resume(absl::Duration) override {
+  absl::Status Resume(absl::string_view why_not, absl::Duration) override {
     absl::MutexLock lock(&control_->mu);
-    control_->orders.push_back("resume");
+    control_->orders.push_back(why_not.empty() ? "resume" : absl::StrCat("resume: ", why_not));
+    return absl::OkStatus();
+  }
+  absl::Status Refuse(absl::string_view why, absl::Duration) override {
+    absl::MutexLock lock(&control_->mu);
+    control_->orders.push_back(absl::StrCat("refuse: ", why));
     return absl::OkStatus();
   }
   absl::StatusOr<int> Restore(const agent::RestoreOrder& order) override {

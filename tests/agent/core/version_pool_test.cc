@@ -466,6 +466,55 @@ TEST_F(VersionPoolTest, CallDuringAFreezeWaitsForItAndIsNotStartedCold) {
   EXPECT_EQ(finished_[0]->id(), "snap1");
 }
 
+TEST_F(VersionPoolTest, WithASnapshotUnderLoadAnotherInstanceServesBeforeTheOnlyOneIsFrozen) {
+  Invoke();
+  starts_.RunAll();
+  FakeFunction& first = *starter_.functions[0];
+  first.AnswerOk();
+  for (int i = 0; i < 4; ++i) Warm(first);
+  VersionState with_snapshot = MakeState();
+  with_snapshot.mutable_snapshot()->set_id("snap0");
+  pool_->Update(with_snapshot);
+  pool_->OnCheckpointGrant(wanted_.at(0), true, absl::ZeroDuration());
+  EXPECT_EQ(pool_->Load().starting, 1u);
+  EXPECT_EQ(pool_->Load().checkpointing, 0u);
+  Warm(first);
+  const auto under_way = Invoke();
+  EXPECT_EQ(starts_.RunAll(), 1) << "one stand-in, however many calls come meanwhile";
+  EXPECT_EQ(pool_->Load().checkpointing, 0u) << "not in the middle of its call";
+  first.AnswerOk();
+  EXPECT_TRUE(under_way->has_value());
+  EXPECT_EQ(pool_->Load().checkpointing, 1u);
+  const auto during = Invoke();
+  ASSERT_EQ(starter_.functions.size(), 2u);
+  starter_.functions[1]->AnswerOk();
+  EXPECT_TRUE(during->has_value()) << "the stand-in has it; nobody waits for the freeze";
+  EXPECT_EQ(checkpoints_.RunAll(), 1);
+  EXPECT_EQ(checkpointer_.freezes, 1);
+}
+
+TEST_F(VersionPoolTest, AStandInThatCantBeStartedKeepsNobodyFromFreezingAndFailsNoCall) {
+  Invoke();
+  starts_.RunAll();
+  FakeFunction& first = *starter_.functions[0];
+  first.AnswerOk();
+  for (int i = 0; i < 4; ++i) Warm(first);
+  VersionState with_snapshot = MakeState();
+  with_snapshot.mutable_snapshot()->set_id("snap0");
+  pool_->Update(with_snapshot);
+  pool_->OnCheckpointGrant(wanted_.at(0), true, absl::ZeroDuration());
+  const auto served = Invoke();
+  const auto waiting = Invoke();
+  starter_.next_result = absl::InternalError("no");
+  EXPECT_EQ(starts_.RunAll(), 1);
+  first.AnswerOk();
+  EXPECT_TRUE(served->has_value() && (*served)->ok());
+  EXPECT_FALSE(waiting->has_value()) << "it waits for the freeze";
+  EXPECT_EQ(checkpoints_.RunAll(), 1);
+  first.AnswerOk();
+  EXPECT_TRUE(waiting->has_value() && (*waiting)->ok());
+}
+
 TEST_F(VersionPoolTest, BusyInstanceIsFrozenOnlyAfterItsCall) {
   Invoke();
   starts_.RunAll();
@@ -525,6 +574,60 @@ TEST_F(VersionPoolTest, DeniedCheckpointIsAskedForAgainAfterThePause) {
   clock_.Advance(absl::Seconds(5));
   Warm(function);
   EXPECT_EQ(wanted_.size(), 2u);
+}
+
+TEST_F(VersionPoolTest, FunctionsOwnWishForACheckpointNeedsNoFiveCalls) {
+  Invoke();
+  starts_.RunAll();
+  InitEvent wish;
+  wish.kind = InitEvent::Kind::kCheckpointWished;
+  slots_.control(0)->Tell(wish);
+  ASSERT_EQ(wanted_.size(), 1u);
+  pool_->OnCheckpointGrant(wanted_[0], true, absl::ZeroDuration());
+  EXPECT_EQ(checkpoints_.RunAll(), 0) << "a call is under way";
+  starter_.functions[0]->AnswerOk();
+  EXPECT_EQ(checkpoints_.RunAll(), 1);
+  EXPECT_EQ(checkpointer_.freezes, 1);
+  EXPECT_TRUE(slots_.control(0)->Orders().empty()) << "nothing is refused";
+  slots_.control(0)->Tell(wish);
+  EXPECT_EQ(slots_.control(0)->Orders(),
+            std::vector<std::string>{"refuse: function hello has a snapshot already: snap1"});
+}
+
+TEST_F(VersionPoolTest, RefusedWishIsToldWithItsReason) {
+  VersionState never = MakeState();
+  never.mutable_spec()->mutable_checkpoint()->set_mode(thaw::common::v1::CheckpointPolicy::MODE_NEVER);
+  Make(never);
+  Invoke();
+  starts_.RunAll();
+  InitEvent wish;
+  wish.kind = InitEvent::Kind::kCheckpointWished;
+  slots_.control(0)->Tell(wish);
+  EXPECT_TRUE(wanted_.empty());
+  EXPECT_EQ(slots_.control(0)->Orders(),
+            std::vector<std::string>{
+                "refuse: function hello is never to be frozen: change its policy with `thaw functions update`"});
+}
+
+TEST_F(VersionPoolTest, WishThatTheClusterDeniesOrWhoseFreezeFailsIsToldSo) {
+  Invoke();
+  starts_.RunAll();
+  starter_.functions[0]->AnswerOk();
+  InitEvent wish;
+  wish.kind = InitEvent::Kind::kCheckpointWished;
+  slots_.control(0)->Tell(wish);
+  pool_->OnCheckpointGrant(wanted_.at(0), false, absl::Seconds(5));
+  slots_.control(0)->Tell(wish);
+  clock_.Advance(absl::Seconds(5));
+  slots_.control(0)->Tell(wish);
+  checkpointer_.freeze_result = WithReason(absl::FailedPreconditionError("open socket"), reason::kCheckpointRefused);
+  pool_->OnCheckpointGrant(wanted_.at(1), true, absl::ZeroDuration());
+  checkpoints_.RunAll();
+  EXPECT_EQ(slots_.control(0)->Orders(),
+            (std::vector<std::string>{"refuse: the cluster does not want one of this function now",
+                                      "refuse: the cluster has refused one of function hello a moment ago: try again later",
+                                      "refuse: open socket"}));
+  Warm(*starter_.functions[0]);
 }
 
 TEST_F(VersionPoolTest, CheckpointRequestThatASchedulerNeverHeardIsMadeAgain) {
@@ -639,7 +742,9 @@ TEST_F(VersionPoolTest, RecoveryRemovesSlotsAndProbesOfItsNodeButNoAgentAndNothi
   make("slot-of-b", "b", kSlotRole);
 
   testing::FakeDialer dialer;
-  Restorer restorer(dialer, clock_);
+  CriuEngine criu;
+  const Engines engines(criu, criu);
+  Restorer restorer(dialer, clock_, engines);
   NoInit connector;
   Pool pool(options_, PoolDeps{starter_, checkpointer_, slots_, *this, memory_, metrics_, starts_, checkpoints_,
                                housekeeping_, clock_, clock_, NullLogger()});
