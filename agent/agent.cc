@@ -196,7 +196,7 @@ absl::Status Agent::Parts::Start() {
   RETURN_IF_ERROR(options_.Validate());
   ASSIGN_OR_RETURN(security_, Security::Load(options_.security));
   RETURN_IF_ERROR(security_->CheckListenAddress(options_.listen));
-  RETURN_IF_ERROR(security_->CheckListenAddress(options_.metrics_listen));
+  RETURN_IF_ERROR(security_->CheckPlainListenAddress(options_.metrics_listen));
   RETURN_IF_ERROR(MakeDirectories(paths_));
   ASSIGN_OR_RETURN(tools_, InstallSlotTools(options_, paths_));
   log_->info("event=tools_installed tools={} criu=\"{}\"", tools_,

@@ -31,6 +31,18 @@ inline constexpr std::size_t kMaxConfigEntries = 1000;
 inline constexpr std::size_t kMaxConfigKeyBytes = 255;
 inline constexpr std::size_t kMaxConfigBytes = 128 * 1024;
 inline constexpr std::size_t kMaxImageReferenceBytes = 512;
+// Secrets travel with a version's state to every node, and with an order of one line to thaw-init.
+inline constexpr std::size_t kMaxSecretBytes = 64 * 1024;
+inline constexpr std::size_t kMaxSecretsPerApp = 100;
+inline constexpr std::size_t kMaxSecretBytesPerApp = 512 * 1024;
+// Bounds of Function.freeze.
+inline constexpr std::size_t kMaxObstacleRules = 100;
+inline constexpr std::size_t kMaxRulePatternBytes = 1024;
+inline constexpr std::size_t kMaxSecretNameBytes = 255;
+inline constexpr std::size_t kMaxSecretsPerFunction = 100;
+inline constexpr std::size_t kMaxPrimingRequests = 100;
+inline constexpr std::size_t kMaxPrimingBytes = 1024 * 1024;
+inline constexpr std::size_t kMaxCanaryBytes = 64 * 1024;
 inline constexpr std::uint32_t kDefaultPageSize = 30;
 inline constexpr std::uint32_t kMaxPageSize = 100;
 // All of the catalogue is kept in memory and sent to each node that joins.

@@ -22,6 +22,8 @@ struct CheckpointRequest {
   // The instance's; both are the caller's and it has no call under way.
   Slot* slot = nullptr;
   FunctionConnection* connection = nullptr;
+  // It has been given secrets that no snapshot may have: Freeze() refuses.
+  bool sealed = false;
 };
 
 // Where a checkpoint that failed has left the instance.
@@ -34,6 +36,8 @@ struct FrozenInstance {
   // Where the dump lies, to be published; empty on failure.
   std::string dump_dir;
   DumpReport report;
+  // The instance that goes on has been given the secrets for after the restore.
+  bool sealed = false;
 };
 
 // Freezes instances and turns what was frozen into snapshots. Threads: any; blocks.

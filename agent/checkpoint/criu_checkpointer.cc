@@ -14,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
+#include "agent/start/given.h"
 #include "common/ids/ids.h"
 #include "common/rpc/client.h"
 #include "common/status/reasons.h"
@@ -89,6 +90,12 @@ FrozenInstance CriuCheckpointer::Freeze(const CheckpointRequest& request) {
   const std::string dump_dir = absl::StrCat(deps_.paths.Cracdata(slot.version_id()), "/", dump_name);
   std::error_code error;
 
+  if (request.sealed) {
+    frozen.status = Refused(absl::FailedPreconditionError("this instance has secrets that are for after the restore only; "
+                                                          "a new instance can be frozen"),
+                            name);
+    return frozen;
+  }
   const absl::StatusOr<bool> fdk = HasFdk(request.version);
   if (!fdk.ok()) {
     frozen.status = fdk.status();
@@ -122,7 +129,12 @@ FrozenInstance CriuCheckpointer::Freeze(const CheckpointRequest& request) {
   order.time_limit = options_.dump_limit;
   absl::StatusOr<DumpReport> report = slot.init().Dump(order);
   absl::Status serving;
-  if (asleep) serving = slot.init().Resume(kStatusLimit);
+  if (report.ok() && HasLateSecrets(request.version)) {
+    // What goes on is as good as restored; before it wakes, so that its afterRestore finds them.
+    frozen.sealed = true;
+    serving = slot.init().Give(MakeGiven(request.version, true), kStatusLimit);
+  }
+  if (asleep) serving.Update(slot.init().Resume(kStatusLimit));
   if (serving.ok()) serving = deps_.restorer.Connect(slot, options_.resume_limit).status();
   frozen.instance = serving.ok() ? InstanceAfter::kServing : InstanceAfter::kLost;
   slot.init().SetEventHandler(nullptr);
@@ -140,7 +152,7 @@ absl::Status CriuCheckpointer::Canary(const CheckpointRequest& request, const v1
                                       const std::string& name, Slot& slot) {
   ASSIGN_OR_RETURN(std::unique_ptr<FunctionConnection> connection,
                    deps_.restorer.Restore(slot, manifest, name, absl::StrCat("canary-", request.instance_id),
-                                          options_.canary_limit));
+                                          MakeGiven(request.version, false),                                          options_.canary_limit));
   if (!manifest.listener_link().empty()) return absl::OkStatus();  // No FDK of ours: that it listens is all it can say.
   FunctionRequest probe;
   probe.method = "GET";

@@ -102,12 +102,45 @@ class Fields {
     return result;
   }
 
+  GivenFiles Given() {
+    GivenFiles given;
+    given.sealed = Bool("sealed", false);
+    if (const Json* config = Object("config"); config != nullptr) {
+      for (const auto& [key, value] : config->items()) {
+        if (key.empty() || (!value.is_string() && !value.is_null())) {
+          Fault("config", "an object of strings and nulls");
+          return given;
+        }
+        given.config[key] = value.is_null() ? std::nullopt : std::optional(value.get<std::string>());
+      }
+    }
+    if (const Json* secrets = Object("secrets"); secrets != nullptr) {
+      for (const auto& [name, value] : secrets->items()) {
+        std::optional<std::string> content;
+        if (value.is_string()) content = DecodeBase64(value.get_ref<const std::string&>());
+        if (!IsSecretName(name) || !content) {
+          Fault("secrets", "an object of file names and contents in base64");
+          return given;
+        }
+        given.secrets[name] = *std::move(content);
+      }
+    }
+    return given;
+  }
+
   void Fault(const std::string& field, const std::string& expected) {
     if (fault_.ok()) fault_ = Wrong(field, expected);
   }
   const Outcome& fault() const { return fault_; }
 
  private:
+  const Json* Object(const char* name) {
+    const Json* value = Find(name, false);
+    if (value == nullptr || value->is_object()) return value;
+    Fault(name, "an object");
+    return nullptr;
+  }
+
   const Json* Find(const char* name, bool required) {
     auto it = json_.find(name);
     if (it == json_.end() || it->is_null()) {
@@ -147,6 +180,7 @@ StartOrder ParseStart(Fields& fields) {
   start.gid = static_cast<gid_t>(fields.Integer("gid", false, 0, 0xfffffffeLL, 1000));
   start.instance = ParseInstance(fields);
   start.meta = fields.String("meta", false);
+  start.given = fields.Given();
   return start;
 }
 
@@ -181,6 +215,7 @@ RestoreOrder ParseRestore(Fields& fields) {
   restore.instance = ParseInstance(fields);
   restore.meta = fields.String("meta", false);
   restore.timeout_ms = fields.Integer("timeout_ms", true, 1, kMaxTimeoutMs, 0);
+  restore.given = fields.Given();
   return restore;
 }
 
@@ -224,10 +259,12 @@ Outcome ParseOrder(std::string_view line, Order* order) {
     order->what = ParseDump(fields);
   } else if (op == "restore") {
     order->what = ParseRestore(fields);
+  } else if (op == "give") {
+    order->what = GiveOrder{fields.Given()};
   } else if (op == "kill") {
     order->what = ParseKill(json, fields);
   } else {
-    return Wrong("op", "status, start, dump, resume, restore, kill or reset");
+    return Wrong("op", "status, start, dump, resume, restore, give, kill or reset");
   }
   return fields.fault();
 }

@@ -11,11 +11,13 @@
 #include <variant>
 #include <vector>
 
+#include "agent/init/given_files.h"
 #include "agent/init/outcome.h"
 
 namespace thaw::init {
 
-inline constexpr size_t kOrderLineLimit = 1024 * 1024;
+// A start may carry 128 KiB of environment, as much of configuration, and 512 KiB of secrets in base64.
+inline constexpr size_t kOrderLineLimit = 2 * 1024 * 1024;
 
 struct StatusOrder {};
 struct ResumeOrder {};
@@ -29,6 +31,7 @@ struct StartOrder {
   gid_t gid = 1000;
   std::string instance;
   std::string meta;
+  GivenFiles given;
 };
 
 struct DumpOrder {
@@ -47,6 +50,12 @@ struct RestoreOrder {
   std::string instance;
   std::string meta;
   int64_t timeout_ms = 0;
+  GivenFiles given;
+};
+
+// What a running function is told anew.
+struct GiveOrder {
+  GivenFiles given;
 };
 
 struct KillOrder {
@@ -56,7 +65,7 @@ struct KillOrder {
 
 struct Order {
   uint64_t id = 0;
-  std::variant<StatusOrder, ResumeOrder, ResetOrder, StartOrder, DumpOrder, RestoreOrder, KillOrder> what;
+  std::variant<StatusOrder, ResumeOrder, ResetOrder, StartOrder, DumpOrder, RestoreOrder, GiveOrder, KillOrder> what;
 };
 
 // Reads one line. INVALID_ARGUMENT names the field that is missing or wrong; `order->id` is set even then

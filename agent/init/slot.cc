@@ -46,7 +46,7 @@ Slot::Slot(EventLoop& loop)
               {.on_line = [this](uint64_t peer, std::string_view line) { OnOrder(peer, line); },
                .on_too_long =
                    [this](uint64_t peer) {
-                     AnswerError(peer, 0, Outcome(Code::kInvalidArgument, "an order line is longer than 1 MiB"));
+                     AnswerError(peer, 0, Outcome(Code::kInvalidArgument, "an order line is longer than 2 MiB"));
                    },
                .on_closed = nullptr}),
       requests_(loop,
@@ -124,6 +124,7 @@ void Slot::OnOrder(uint64_t peer, std::string_view line) {
         if constexpr (std::is_same_v<What, DumpOrder>) DoDump(peer, order.id, what);
         if constexpr (std::is_same_v<What, RestoreOrder>) DoRestore(peer, order.id, what);
         if constexpr (std::is_same_v<What, ResumeOrder>) DoResume(peer, order.id);
+        if constexpr (std::is_same_v<What, GiveOrder>) DoGive(peer, order.id, what);
         if constexpr (std::is_same_v<What, KillOrder>) DoKill(peer, order.id, what);
         if constexpr (std::is_same_v<What, ResetOrder>) DoReset(peer, order.id);
       },
@@ -154,6 +155,7 @@ void Slot::DoStatus(uint64_t peer, uint64_t id) {
             {"meta", meta},
             {"rss_bytes", rss_bytes},
             {"waiting", !awaited_marker_.empty()},
+            {"sealed", function_ && function_->sealed},
             {"can_sys_resource", can_sys_resource_}});
 }
 
@@ -172,6 +174,9 @@ Outcome Slot::MakeReady() {
 
 void Slot::DoStart(uint64_t peer, uint64_t id, const StartOrder& order) {
   if (Outcome outcome = MakeReady(); !outcome.ok()) return AnswerError(peer, id, outcome);
+  if (Outcome outcome = WriteGivenFiles(order.given, order.uid, order.gid); !outcome.ok()) {
+    return AnswerError(peer, id, outcome);
+  }
   const uint64_t oom_kills = OomKills();
   FunctionProcess process;
   const Outcome started = StartFunction(
@@ -183,6 +188,7 @@ void Slot::DoStart(uint64_t peer, uint64_t id, const StartOrder& order) {
   function.meta = order.meta;
   function.uid = order.uid;
   function.gid = order.gid;
+  function.sealed = order.given.sealed;
   function.oom_kills_before = oom_kills;
   function.out = std::make_unique<OutputCapture>(loop_, log_, std::move(process.out), order.instance, "out");
   function.err = std::make_unique<OutputCapture>(loop_, log_, std::move(process.err), order.instance, "err");
@@ -195,6 +201,24 @@ void Slot::DoResume(uint64_t peer, uint64_t id) {
   if (!awaited_marker_.empty()) {
     if (Outcome outcome = MakeMarker(awaited_marker_); !outcome.ok()) return AnswerError(peer, id, outcome);
     awaited_marker_.clear();
+  }
+  AnswerOk(peer, id);
+}
+
+void Slot::DoGive(uint64_t peer, uint64_t id, const GiveOrder& order) {
+  if (!function_ || ending_) {
+    return AnswerError(peer, id, Outcome(Code::kFailedPrecondition, "nothing to give it to: no function runs in this slot"));
+  }
+  // CRIU may be reading its memory this moment; what it is given now would get there.
+  if (order.given.sealed && state_ == State::kDumping) {
+    return AnswerError(peer, id, Outcome(Code::kFailedPrecondition,
+                                         "the function is being dumped, and this must not be in a snapshot; give it "
+                                         "after the dump"));
+  }
+  // Before the files are there: from the first byte on.
+  function_->sealed = function_->sealed || order.given.sealed;
+  if (Outcome outcome = WriteGivenFiles(order.given, function_->uid, function_->gid); !outcome.ok()) {
+    return AnswerError(peer, id, outcome);
   }
   AnswerOk(peer, id);
 }

@@ -55,6 +55,8 @@ class Slot {
     uid_t uid = 0;
     gid_t gid = 0;
     uint64_t oom_kills_before = 0;
+    // It has been given what no snapshot may have.
+    bool sealed = false;
     bool dumped = false;  // a dump that was to end it has done so
     std::unique_ptr<OutputCapture> out;
     std::unique_ptr<OutputCapture> err;
@@ -98,6 +100,7 @@ class Slot {
   void DoDump(uint64_t peer, uint64_t id, const DumpOrder& order);
   void DoRestore(uint64_t peer, uint64_t id, const RestoreOrder& order);
   void DoResume(uint64_t peer, uint64_t id);
+  void DoGive(uint64_t peer, uint64_t id, const GiveOrder& order);
   void DoKill(uint64_t peer, uint64_t id, const KillOrder& order);
   void DoReset(uint64_t peer, uint64_t id);
 

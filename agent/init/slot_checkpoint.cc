@@ -70,6 +70,11 @@ void Slot::DoDump(uint64_t peer, uint64_t id, const DumpOrder& order) {
     return AnswerError(peer, id, Outcome(Code::kFailedPrecondition, "nothing to dump: no function runs in this slot, "
                                                                     "or it is being dumped or killed"));
   }
+  if (function_->sealed) {
+    return AnswerError(peer, id, Outcome(Code::kFailedPrecondition,
+                                         "the function has been given secrets that no snapshot may have "
+                                         "(after_restore_only); only an instance that has not got them can be frozen"));
+  }
   if (criu_.empty()) {
     return AnswerError(peer, id, Outcome(Code::kUnavailable, kNoCriu));
   }
@@ -106,6 +111,10 @@ void Slot::DoRestore(uint64_t peer, uint64_t id, const RestoreOrder& order) {
                                                               ": it must have the folders images and files"));
   }
   if (Outcome outcome = MakeReady(); !outcome.ok()) return AnswerError(peer, id, outcome);
+  // Before CRIU runs: a function that waits for no marker goes on as soon as CRIU lets it.
+  if (Outcome outcome = WriteGivenFiles(order.given, order.uid, order.gid); !outcome.ok()) {
+    return AnswerError(peer, id, outcome);
+  }
   auto job = std::make_unique<Job>();
   job->peer = peer;
   job->order_id = id;
@@ -234,6 +243,7 @@ void Slot::FinishRestore(Job& job, CriuRun::Result result) {
   function.meta = order.meta;
   function.uid = order.uid;
   function.gid = order.gid;
+  function.sealed = order.given.sealed;
   function.oom_kills_before = OomKills();
   function.out = std::make_unique<OutputCapture>(loop_, log_, std::move(job.out_read), order.instance, "out");
   function.err = std::make_unique<OutputCapture>(loop_, log_, std::move(job.err_read), order.instance, "err");

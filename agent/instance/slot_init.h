@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,17 @@ struct InitStatus {
   std::string instance_id;
   std::string meta;
   std::uint64_t rss_bytes = 0;
+  // The function has been given what no snapshot may have; init refuses to dump it.
+  bool sealed = false;
+};
+
+// Config and secrets as files of the function (docs/design/init-protocol.md).
+struct Given {
+  // Restore-time config; nothing for a key without a value.
+  std::map<std::string, std::optional<std::string>> config;
+  // Values by name, any bytes.
+  std::map<std::string, std::string> secrets;
+  bool sealed = false;
 };
 
 struct StartOrder {
@@ -35,6 +47,7 @@ struct StartOrder {
   std::uint32_t gid = 1000;
   std::string instance_id;
   std::string meta;
+  Given given;
 };
 
 struct DumpOrder {
@@ -65,6 +78,7 @@ struct RestoreOrder {
   std::string instance_id;
   std::string meta;
   absl::Duration time_limit;
+  Given given;
 };
 
 struct InitEvent {
@@ -98,6 +112,8 @@ class SlotInit {
   virtual absl::StatusOr<DumpReport> Dump(const DumpOrder& order) = 0;
   virtual absl::Status Resume(absl::Duration limit) = 0;
   virtual absl::StatusOr<int> Restore(const RestoreOrder& order) = 0;
+  // Replaces what the running function was given, as a whole.
+  virtual absl::Status Give(const Given& given, absl::Duration limit) = 0;
   // Ends the function: `signal`, then SIGKILL after `grace`.
   virtual absl::Status Kill(const std::string& signal, absl::Duration grace) = 0;
   // Makes the container an empty slot again.

@@ -8,6 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -17,6 +18,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
@@ -26,6 +28,16 @@ namespace thaw::agent {
 namespace {
 
 using Json = nlohmann::json;
+
+// Puts `given` into an order.
+void Add(const Given& given, Json& order) {
+  Json config = Json::object(), secrets = Json::object();
+  for (const auto& [key, value] : given.config) config[key] = value.has_value() ? Json(*value) : Json();
+  for (const auto& [name, value] : given.secrets) secrets[name] = absl::Base64Escape(value);
+  order["config"] = std::move(config);
+  order["secrets"] = std::move(secrets);
+  order["sealed"] = given.sealed;
+}
 
 constexpr std::size_t kMaxLine = 1 << 20;
 // Beyond an order's own time limit: init enforces the limit itself and then needs a moment to clean up and answer.
@@ -284,19 +296,21 @@ class UnixSlotInit final : public SlotInit {
     status.instance_id = answer.value("instance", "");
     status.meta = answer.value("meta", "");
     status.rss_bytes = answer.value("rss_bytes", std::uint64_t{0});
+    status.sealed = answer.value("sealed", false);
     return status;
   }
 
   absl::StatusOr<int> Start(const StartOrder& order, absl::Duration limit) override {
-    ASSIGN_OR_RETURN(const Json answer, connection_->Order({{"op", "start"},
-                                                            {"argv", order.argv},
-                                                            {"env", order.env},
-                                                            {"cwd", order.working_dir},
-                                                            {"uid", order.uid},
-                                                            {"gid", order.gid},
-                                                            {"instance", order.instance_id},
-                                                            {"meta", order.meta}},
-                                                           limit));
+    Json start = {{"op", "start"},
+                  {"argv", order.argv},
+                  {"env", order.env},
+                  {"cwd", order.working_dir},
+                  {"uid", order.uid},
+                  {"gid", order.gid},
+                  {"instance", order.instance_id},
+                  {"meta", order.meta}};
+    Add(order.given, start);
+    ASSIGN_OR_RETURN(const Json answer, connection_->Order(std::move(start), limit));
     return answer.value("pid", 0);
   }
 
@@ -324,19 +338,25 @@ class UnixSlotInit final : public SlotInit {
   }
 
   absl::StatusOr<int> Restore(const RestoreOrder& order) override {
-    ASSIGN_OR_RETURN(const Json answer,
-                     connection_->Order({{"op", "restore"},
-                                         {"dir", order.dir},
-                                         {"stdout_pipe", order.stdout_pipe},
-                                         {"stderr_pipe", order.stderr_pipe},
-                                         {"resume", order.resume_marker},
-                                         {"uid", order.uid},
-                                         {"gid", order.gid},
-                                         {"instance", order.instance_id},
-                                         {"meta", order.meta},
-                                         {"timeout_ms", absl::ToInt64Milliseconds(order.time_limit)}},
-                                        order.time_limit + kAnswerGrace));
+    Json restore = {{"op", "restore"},
+                    {"dir", order.dir},
+                    {"stdout_pipe", order.stdout_pipe},
+                    {"stderr_pipe", order.stderr_pipe},
+                    {"resume", order.resume_marker},
+                    {"uid", order.uid},
+                    {"gid", order.gid},
+                    {"instance", order.instance_id},
+                    {"meta", order.meta},
+                    {"timeout_ms", absl::ToInt64Milliseconds(order.time_limit)}};
+    Add(order.given, restore);
+    ASSIGN_OR_RETURN(const Json answer, connection_->Order(std::move(restore), order.time_limit + kAnswerGrace));
     return answer.value("pid", 0);
+  }
+
+  absl::Status Give(const Given& given, absl::Duration limit) override {
+    Json give = {{"op", "give"}};
+    Add(given, give);
+    return connection_->Order(std::move(give), limit).status();
   }
 
   absl::Status Kill(const std::string& signal, absl::Duration grace) override {

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "agent/container/slot_spec.h"
 #include "agent/pool/start_rule.h"
+#include "agent/start/given.h"
 #include "common/ids/ids.h"
 #include "common/rpc/client.h"
 #include "common/status/reasons.h"
@@ -311,6 +312,8 @@ bool VersionPool::StartOne(Actions& actions) {
   auto request = std::make_shared<StartRequest>();
   request->version = state_;
   request->instance_id = instance->id();
+  request->awaits_freeze = AwaitsFreeze();
+  instance->given_change = given_change_;
   request->call_deadline = waiting_.empty() ? absl::InfiniteFuture() : waiting_.front().call.deadline;
   if (!empty_slots_.empty()) {
     request->slot = std::move(empty_slots_.back());
@@ -362,7 +365,9 @@ void VersionPool::OnStarted(const InstancePtr& instance, absl::StatusOr<StartedI
   instance->connection = std::move(started->connection);
   instance->start = std::move(started->record);
   instance->answered = started->answered_before;
+  instance->sealed = started->sealed;
   BecomeIdle(instance, actions);
+  GiveWhereDue(actions);
   if (retired_) {
     Stop(instance, actions);
     FinishRetirement(actions);
@@ -458,15 +463,20 @@ void VersionPool::Stop(const InstancePtr& instance, Actions& actions) {
   instance->Transition(InstanceState::kStopping);
   actions.Add([self = shared_from_this(), instance] {
     const absl::Status queued = self->deps_.housekeeping.Add([self, instance] {
+      std::unique_ptr<Slot> slot;
+      {
+        absl::MutexLock orders(&instance->orders_mu);
+        slot = std::move(instance->slot);
+      }
       instance->connection->Close();
-      instance->slot->init().SetEventHandler(nullptr);
-      const absl::Status reset = instance->slot->init().Reset(kResetLimit);
+      slot->init().SetEventHandler(nullptr);
+      const absl::Status reset = slot->init().Reset(kResetLimit);
       if (reset.ok()) {
-        self->OnStopped(instance, std::move(instance->slot));
+        self->OnStopped(instance, std::move(slot));
         return;
       }
-      self->deps_.log->warn("event=slot_lost slot={} error=\"{}\"", instance->slot->id(), reset.ToString());
-      self->deps_.slots.Destroy(std::move(instance->slot));
+      self->deps_.log->warn("event=slot_lost slot={} error=\"{}\"", slot->id(), reset.ToString());
+      self->deps_.slots.Destroy(std::move(slot));
       self->OnStopped(instance, nullptr);
     });
     if (!queued.ok()) self->deps_.log->error("event=stop_not_queued instance={} error=\"{}\"", instance->id(), queued.ToString());
@@ -577,7 +587,9 @@ void VersionPool::Update(VersionState state) {
   Actions actions;
   absl::MutexLock lock(&mu_);
   if (retired_) return;
+  if (!GivesTheSame(state_, state)) ++given_change_;
   state_ = std::move(state);
+  GiveWhereDue(actions);
   PrepareSlots(actions);
 }
 
@@ -589,7 +601,7 @@ bool VersionPool::checkpoint_wanted() const {
 
 void VersionPool::MaybeAskForCheckpoint(const InstancePtr& instance, Actions& actions) {
   const std::uint32_t wanted = state_.spec().checkpoint().after_invocations();
-  if (!checkpoint_wanted() || !checkpoint_instance_.empty() || deps_.clock.Now() < no_checkpoint_before_ ||
+  if (!checkpoint_wanted() || instance->sealed || !checkpoint_instance_.empty() || deps_.clock.Now() < no_checkpoint_before_ ||
       instance->answered < (wanted == 0 ? kDefaultCheckpointAfter : wanted)) {
     return;
   }
@@ -609,6 +621,7 @@ void VersionPool::OnCheckpointGrant(const std::string& instance_id, bool granted
     if (checkpoint_instance_ == instance_id) checkpoint_instance_.clear();
     no_checkpoint_before_ =
         retry_after == absl::ZeroDuration() ? absl::InfiniteFuture() : deps_.clock.Now() + retry_after;
+    GiveWhereDue(actions);
     return;
   }
   if (!there) {
@@ -645,6 +658,8 @@ void VersionPool::BeginCheckpoint(const InstancePtr& instance, Actions& actions)
   request.answered = instance->answered;
   request.slot = instance->slot.get();
   request.connection = instance->connection.get();
+  request.sealed = instance->sealed;
+  instance->given_change = given_change_;
   actions.Add([self = shared_from_this(), instance, request] {
     const absl::Status queued =
         self->deps_.checkpoints.Add([self, instance, request] { self->RunCheckpoint(instance, request); });
@@ -672,6 +687,7 @@ void VersionPool::RunCheckpoint(const InstancePtr& instance, CheckpointRequest r
   {
     Actions actions;
     absl::MutexLock lock(&mu_);
+    instance->sealed = instance->sealed || frozen.sealed;
     if (frozen.instance == InstanceAfter::kLost || instance->exit.has_value() || retired_) {
       Stop(instance, actions);
       if (!waiting_.empty()) ConsiderStart(actions);
@@ -718,6 +734,7 @@ void VersionPool::RunCheckpoint(const InstancePtr& instance, CheckpointRequest r
     checkpoint_instance_.clear();
     if (canary != nullptr) KeepEmpty(std::move(canary), actions);
     if (result.ok() && !state_.has_snapshot()) *state_.mutable_snapshot() = *result;
+    GiveWhereDue(actions);
     PrepareSlots(actions);
     FinishRetirement(actions);
   }
@@ -727,7 +744,8 @@ void VersionPool::RunCheckpoint(const InstancePtr& instance, CheckpointRequest r
 // ---------------------------------------------------------------- recovery, retirement, load
 
 void VersionPool::AdoptInstance(std::string instance_id, std::unique_ptr<Slot> slot,
-                                std::unique_ptr<FunctionConnection> connection, std::uint64_t answered) {
+                                std::unique_ptr<FunctionConnection> connection, std::uint64_t answered,
+                                bool sealed) {
   slot->init().SetEventHandler([weak = weak_from_this(), instance_id](const InitEvent& event) {
     if (auto self = weak.lock()) self->OnInitEvent(instance_id, event);
   });
@@ -739,6 +757,7 @@ void VersionPool::AdoptInstance(std::string instance_id, std::unique_ptr<Slot> s
   instance->slot = std::move(slot);
   instance->connection = std::move(connection);
   instance->answered = answered;
+  instance->sealed = sealed;
   instances_.emplace(instance->id(), instance);
   BecomeIdle(instance, actions);
 }

@@ -121,7 +121,7 @@ class VersionPool : public std::enable_shared_from_this<VersionPool> {
 
   // Something found after a restart of the agent. An instance is idle and gets its connection here.
   void AdoptInstance(std::string instance_id, std::unique_ptr<Slot> slot, std::unique_ptr<FunctionConnection> connection,
-                     std::uint64_t answered) ABSL_LOCKS_EXCLUDED(mu_);
+                     std::uint64_t answered, bool sealed) ABSL_LOCKS_EXCLUDED(mu_);
   void AdoptSlot(std::unique_ptr<Slot> slot) ABSL_LOCKS_EXCLUDED(mu_);
 
   // Stops the instance that has been idle longest; false when none is idle.
@@ -194,6 +194,13 @@ class VersionPool : public std::enable_shared_from_this<VersionPool> {
   void BeginCheckpoint(const InstancePtr& instance, Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void RunCheckpoint(const InstancePtr& instance, CheckpointRequest request) ABSL_LOCKS_EXCLUDED(mu_);
 
+  // Whether instances that are started cold may be frozen yet: until they are, or will not be, they go without secrets for
+  // after the restore.
+  bool AwaitsFreeze() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Has instances told of config and secrets that have changed, or have become due to them.
+  void GiveWhereDue(Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Give(Instance& instance) ABSL_LOCKS_EXCLUDED(mu_);
+
   void FinishRetirement(Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::uint64_t memory_bytes() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool checkpoint_wanted() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -218,6 +225,8 @@ class VersionPool : public std::enable_shared_from_this<VersionPool> {
   // The instance whose checkpoint was asked for or is under way; "" for none.
   std::string checkpoint_instance_ ABSL_GUARDED_BY(mu_);
   absl::Time no_checkpoint_before_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
+  // How often config or secrets have changed.
+  std::uint64_t given_change_ ABSL_GUARDED_BY(mu_) = 0;
   int jobs_ ABSL_GUARDED_BY(mu_) = 0;  // Checkpoints and slot makings under way: retirement waits for them.
   bool retired_ ABSL_GUARDED_BY(mu_) = false;
   absl::AnyInvocable<void()> drained_ ABSL_GUARDED_BY(mu_);

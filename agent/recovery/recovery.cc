@@ -99,7 +99,7 @@ bool Recovery::KeepOccupied(std::unique_ptr<Slot> slot, const InitStatus& status
     absl::StatusOr<std::unique_ptr<FunctionConnection>> connection = deps_.restorer.Connect(*slot, kListenLimit);
     if (connection.ok()) {
       deps_.log->info("event=instance_recovered instance={} slot={}", status.instance_id, slot->id());
-      pool.AdoptInstance(status.instance_id, std::move(slot), *std::move(connection), answered);
+      pool.AdoptInstance(status.instance_id, std::move(slot), *std::move(connection), answered, status.sealed);
       deps_.metrics.recovered_instances->Increment();
       return true;
     }

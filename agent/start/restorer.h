@@ -23,11 +23,11 @@ class Restorer {
  public:
   Restorer(FunctionDialer& dialer, const Clock& clock) : dialer_(dialer), clock_(clock) {}
 
-  // `name` is the snapshot's directory in the CRaC volume. The function's socket is there when this returns. Errors are
+  // `name` is the snapshot's directory in the CRaC volume; `given` is there before the function goes on. The function's socket is there when this returns. Errors are
   // init's (with reason RESTORE_FAILED) and FunctionDialer::AwaitListener's; the slot may then hold remains and must be
   // reset.
   absl::StatusOr<std::unique_ptr<FunctionConnection>> Restore(Slot& slot, const v1::Manifest& manifest,
-                                                              const std::string& name, const std::string& instance_id,
+                                                              const std::string& name, const std::string& instance_id, const Given& given,
                                                               absl::Duration time_limit);
 
   // Waits for the socket of what runs in `slot`.

@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "agent/start/given.h"
 #include "common/status/reasons.h"
 #include "common/status/status_macros.h"
 
@@ -61,6 +62,7 @@ std::map<std::string, std::string> FunctionEnvironment(const VersionState& versi
   }
   const auto& spec = version.spec();
   for (const auto& [key, value] : spec.config()) env[key] = value;
+  for (const auto& [key, value] : version.restore_time_config()) env[key] = value;
   env["FN_LISTENER"] = "unix:/tmp/iofs/lsnr.sock";
   env["FN_FORMAT"] = "http-stream";
   env["FN_TYPE"] = "sync";
@@ -79,6 +81,11 @@ absl::StatusOr<StartedInstance> ThawStarter::Start(StartRequest request) {
   started.slot = std::move(request.slot);
   StartPhases& phases = started.record.phases;
   const bool thaw = IsUsable(request.version);
+  if (absl::Status lacking = CheckSecrets(request.version); !lacking.ok()) {
+    if (started.slot != nullptr) deps_.slots.Destroy(std::move(started.slot));
+    deps_.metrics.CountStart(thaw ? StartKind::kRestored : StartKind::kCold, AgentMetrics::StartResult::kFailed);
+    return lacking;
+  }
   Stopwatch watch(deps_.clock);
   if (started.slot == nullptr) {
     absl::StatusOr<std::unique_ptr<Slot>> slot = deps_.slots.Create(
@@ -100,14 +107,16 @@ absl::StatusOr<StartedInstance> ThawStarter::Start(StartRequest request) {
     phases.fetch = watch.Lap();
     started.record.kind = remote ? StartKind::kRestoredRemote : StartKind::kRestored;
     if (manifest.ok()) {
+      const Given given = MakeGiven(request.version, true);
       const absl::Duration left = request.call_deadline - deps_.clock.Now();
       absl::StatusOr<std::unique_ptr<FunctionConnection>> connection =
-          deps_.restorer.Restore(*started.slot, *manifest, snapshot_id, request.instance_id,
+          deps_.restorer.Restore(*started.slot, *manifest, snapshot_id, request.instance_id, given,
                                  std::clamp(left / 3, kShortestRestoreLimit, options_.restore_limit));
       phases.restore = watch.Lap();
       if (connection.ok()) {
         started.connection = *std::move(connection);
         started.answered_before = manifest->info().invocations();
+        started.sealed = given.sealed;
         deps_.metrics.CountStart(started.record.kind, AgentMetrics::StartResult::kOk);
         absl::MutexLock lock(&mu_);
         restore_failures_.erase(snapshot_id);
@@ -137,8 +146,11 @@ absl::StatusOr<StartedInstance> ThawStarter::Start(StartRequest request) {
     started.slot = *std::move(slot);
     phases.container += watch.Lap();
   }
+  // Where a snapshot is there and could not be used, no other freeze is near: the function gets all that is its own.
+  const Given given = MakeGiven(request.version, !request.awaits_freeze || request.version.has_snapshot());
+  started.sealed = given.sealed;
   absl::StatusOr<std::unique_ptr<FunctionConnection>> connection =
-      StartCold(request.version, *started.slot, request.instance_id, request.call_deadline);
+      StartCold(request.version, *started.slot, request.instance_id, given, request.call_deadline);
   phases.restore += watch.Lap();
   if (!connection.ok()) {
     deps_.metrics.CountStart(StartKind::kCold, AgentMetrics::StartResult::kFailed);
@@ -222,6 +234,7 @@ absl::Status ThawStarter::ResetSlot(std::unique_ptr<Slot>& slot) {
 
 absl::StatusOr<std::unique_ptr<FunctionConnection>> ThawStarter::StartCold(const VersionState& version, Slot& slot,
                                                                            const std::string& instance_id,
+                                                                           const Given& given,
                                                                            absl::Time call_deadline) {
   ASSIGN_OR_RETURN(const ImageInfo image,
                    deps_.images.Ensure(version, std::min(deps_.clock.Now() + options_.slot_limit, call_deadline)));
@@ -235,6 +248,7 @@ absl::StatusOr<std::unique_ptr<FunctionConnection>> ThawStarter::StartCold(const
   order.env = FunctionEnvironment(version, image);
   order.working_dir = image.working_dir.empty() ? "/" : image.working_dir;
   order.instance_id = instance_id;
+  order.given = given;
   order.meta = MakeInstanceMeta(version.spec().version_id(), 0);
   const absl::StatusOr<int> pid = slot.init().Start(order, kStartOrderLimit);
   if (!pid.ok()) {

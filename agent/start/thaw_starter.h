@@ -59,7 +59,8 @@ class ThawStarter final : public InstanceStarter {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(laying_out_);
   absl::Status ResetSlot(std::unique_ptr<Slot>& slot);
   absl::StatusOr<std::unique_ptr<FunctionConnection>> StartCold(const VersionState& version, Slot& slot,
-                                                                const std::string& instance_id, absl::Time call_deadline);
+                                                                const std::string& instance_id, const Given& given,
+                                                                absl::Time call_deadline);
   void CountRestoreFailure(const std::string& snapshot_id, const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
 
   const Options options_;

@@ -17,6 +17,8 @@ namespace reason {
 inline constexpr char kFunctionNotFound[] = "FUNCTION_NOT_FOUND";
 inline constexpr char kAppNotFound[] = "APP_NOT_FOUND";
 inline constexpr char kSnapshotNotFound[] = "SNAPSHOT_NOT_FOUND";
+inline constexpr char kSecretNotFound[] = "SECRET_NOT_FOUND";
+inline constexpr char kSecretMissing[] = "SECRET_MISSING";
 inline constexpr char kNodeNotFound[] = "NODE_NOT_FOUND";
 inline constexpr char kAlreadyExists[] = "ALREADY_EXISTS";
 inline constexpr char kInvalidField[] = "INVALID_FIELD";

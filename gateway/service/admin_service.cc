@@ -76,6 +76,9 @@ THAW_FORWARD(ListNodes, ListNodesRequest, ListNodesResponse, "the list of nodes"
 THAW_FORWARD(ListSnapshots, ListSnapshotsRequest, ListSnapshotsResponse, "the list of snapshots", THAW_NOTHING)
 THAW_FORWARD(GetSnapshot, GetSnapshotRequest, SnapshotInfo, "the snapshot", THAW_NOTHING)
 THAW_FORWARD(DeleteSnapshot, DeleteSnapshotRequest, DeleteSnapshotResponse, "the snapshot's removal", THAW_NOTHING)
+THAW_FORWARD(SetSecret, SetSecretRequest, Secret, "the secret", THAW_NOTHING)
+THAW_FORWARD(ListSecrets, ListSecretsRequest, ListSecretsResponse, "the list of secrets", THAW_NOTHING)
+THAW_FORWARD(DeleteSecret, DeleteSecretRequest, DeleteSecretResponse, "the secret's removal", THAW_NOTHING)
 
 #undef THAW_FORWARD
 #undef THAW_NOTHING

@@ -61,6 +61,9 @@ class AdminService final : public v1::Admin::CallbackService {
   THAW_FORWARDED(ListSnapshots, ListSnapshotsRequest, ListSnapshotsResponse)
   THAW_FORWARDED(GetSnapshot, GetSnapshotRequest, SnapshotInfo)
   THAW_FORWARDED(DeleteSnapshot, DeleteSnapshotRequest, DeleteSnapshotResponse)
+  THAW_FORWARDED(SetSecret, SetSecretRequest, Secret)
+  THAW_FORWARDED(ListSecrets, ListSecretsRequest, ListSecretsResponse)
+  THAW_FORWARDED(DeleteSecret, DeleteSecretRequest, DeleteSecretResponse)
 #undef THAW_FORWARDED
 
   grpc::ServerUnaryReactor* FindImage(grpc::CallbackServerContext* context, const v1::FindImageRequest* request,

@@ -325,6 +325,16 @@ VersionPtr Catalogue::FindVersion(absl::string_view version_id) const {
   return it == versions_.end() ? nullptr : it->second;
 }
 
+std::map<std::string, std::string> Catalogue::RestoreTimeConfigOf(absl::string_view version_id) const {
+  absl::ReaderMutexLock lock(&mu_);
+  const auto it = versions_.find(version_id);
+  if (it == versions_.end()) return {};
+  const common::v1::Function* function = FindFunction(it->second->function_id(), "", "", "");
+  const common::v1::App* app = FindApp(it->second->app_id(), "");
+  if (function == nullptr || app == nullptr) return {};
+  return RestoreTimeConfig(*app, *function);
+}
+
 std::vector<VersionPtr> Catalogue::LiveVersions() const {
   absl::ReaderMutexLock lock(&mu_);
   std::vector<VersionPtr> versions;
@@ -364,7 +374,9 @@ FunctionChange Catalogue::Reversion(const common::v1::App& app, common::v1::Func
   auto spec = MakeVersion(app, function);
   if (spec.has_value()) change.new_version_id = spec->version_id();
   function.set_version_id(change.new_version_id);
-  changed = spec.has_value() ? old == nullptr || !MessageDifferencer::Equals(*spec, *old) : old != nullptr;
+  changed = spec.has_value() ? old == nullptr || !MessageDifferencer::Equals(*spec, *old) ||
+                                   RestoreTimeConfigOf(change.old_version_id) != RestoreTimeConfig(app, function)
+                             : old != nullptr;
   if (!changed) return change;
   if (!change.old_version_id.empty() && change.old_version_id != change.new_version_id) {
     batch.Remove(WriteBatch::Table::kVersion, change.old_version_id);

@@ -90,6 +90,8 @@ class Catalogue {
       ABSL_LOCKS_EXCLUDED(mu_);
   // A version that some function runs now; null for others.
   VersionPtr FindVersion(absl::string_view version_id) const ABSL_LOCKS_EXCLUDED(mu_);
+  // What the version's function has now for its restore-time config keys (version.h); empty for others.
+  std::map<std::string, std::string> RestoreTimeConfigOf(absl::string_view version_id) const ABSL_LOCKS_EXCLUDED(mu_);
   // All of those, by id.
   std::vector<VersionPtr> LiveVersions() const ABSL_LOCKS_EXCLUDED(mu_);
 
@@ -101,7 +103,7 @@ class Catalogue {
   const common::v1::Function* FindFunction(absl::string_view id, absl::string_view app_id, absl::string_view app_name,
                                            absl::string_view name) const ABSL_SHARED_LOCKS_REQUIRED(mu_);
   // Gives `function` the version that it has with `app`, adds what that changes to `batch`, and says what changed.
-  // False in `changed` when calls would notice nothing.
+  // False in `changed` when neither calls nor restores would notice anything. The maps still hold what was before.
   FunctionChange Reversion(const common::v1::App& app, common::v1::Function& function, WriteBatch& batch,
                            std::vector<common::v1::VersionSpec>& specs, bool& changed) const;
 

@@ -14,6 +14,7 @@
 #include "absl/strings/strip.h"
 #include "common/rpc/client.h"
 #include "common/status/status_macros.h"
+#include "scheduler/catalogue/freeze_settings.h"
 #include "scheduler/errors.h"
 #include "scheduler/limits.h"
 
@@ -196,16 +197,23 @@ absl::Status CheckCheckpointPolicy(const common::v1::CheckpointPolicy& policy) {
   return absl::OkStatus();
 }
 
-// Fills in what the policy left open. One that never freezes keeps no count.
+// Fills in what the policy left open. Only a policy that counts keeps a count.
 void Normalise(common::v1::CheckpointPolicy& policy) {
   if (policy.mode() == common::v1::CheckpointPolicy::MODE_UNSPECIFIED) {
     policy.set_mode(common::v1::CheckpointPolicy::MODE_AFTER_INVOCATIONS);
   }
-  if (policy.mode() == common::v1::CheckpointPolicy::MODE_NEVER) {
+  if (policy.mode() != common::v1::CheckpointPolicy::MODE_AFTER_INVOCATIONS) {
     policy.clear_after_invocations();
   } else if (policy.after_invocations() == 0) {
     policy.set_after_invocations(limits::kDefaultAfterInvocations);
   }
+}
+
+// Settings that say nothing are as good as none.
+void SetFreeze(const common::v1::FreezeSettings& settings, common::v1::Function& function) {
+  *function.mutable_freeze() = settings;
+  NormaliseFreezeSettings(*function.mutable_freeze());
+  if (function.freeze().ByteSizeLong() == 0) function.clear_freeze();
 }
 
 // The rules that hold for a function however it was put together.
@@ -222,6 +230,7 @@ absl::Status CheckFunction(const common::v1::Function& function) {
   RETURN_IF_ERROR(CheckDuration("timeout", function.timeout(), limits::kMinTimeout, limits::kMaxTimeout));
   RETURN_IF_ERROR(
       CheckDuration("idle_timeout", function.idle_timeout(), limits::kMinIdleTimeout, limits::kMaxIdleTimeout));
+  RETURN_IF_ERROR(CheckFreezeSettings(function.freeze()));
   return CheckCheckpointPolicy(function.checkpoint());
 }
 
@@ -263,6 +272,7 @@ absl::StatusOr<common::v1::Function> NewFunction(const common::v1::Function& inp
       input.has_idle_timeout() ? input.idle_timeout() : ToProto(limits::kDefaultIdleTimeout);
   *function.mutable_checkpoint() = input.checkpoint();
   Normalise(*function.mutable_checkpoint());
+  if (input.has_freeze()) SetFreeze(input.freeze(), function);
   RETURN_IF_ERROR(MergeConfig(input.config(), *function.mutable_config()));
   RETURN_IF_ERROR(MergeAnnotations(input.annotations(), *function.mutable_annotations()));
   RETURN_IF_ERROR(CheckFunction(function));
@@ -285,6 +295,7 @@ absl::StatusOr<common::v1::Function> MergeFunction(const common::v1::Function& c
     *function.mutable_checkpoint() = update.checkpoint();
     Normalise(*function.mutable_checkpoint());
   }
+  if (update.has_freeze()) SetFreeze(update.freeze(), function);
   RETURN_IF_ERROR(MergeConfig(update.config(), *function.mutable_config()));
   RETURN_IF_ERROR(MergeAnnotations(update.annotations(), *function.mutable_annotations()));
   RETURN_IF_ERROR(CheckFunction(function));

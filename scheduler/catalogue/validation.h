@@ -24,6 +24,7 @@ absl::StatusOr<common::v1::App> MergeApp(const common::v1::App& current, const c
 // A new function as it will be kept, defaults filled in; `app_id` is not checked.
 absl::StatusOr<common::v1::Function> NewFunction(const common::v1::Function& input);
 // `current` with `update` merged into it: zero, empty and unset fields stay as they are, name and app are ignored.
+// `freeze` replaces what was there, whole.
 // A new `image` without an `image_id` leaves the function without one: the old id is not that of the new image.
 absl::StatusOr<common::v1::Function> MergeFunction(const common::v1::Function& current,
                                                    const common::v1::Function& update);

@@ -62,6 +62,11 @@ absl::StatusOr<v1::Lease> LeaseIssuer::Acquire(const v1::AcquireLeaseRequest& re
     v1::Lease lease;
     lease.set_lease_id(lease_id);
     *lease.mutable_version() = *version;
+    // Agents' business, and up to a megabyte of it.
+    if (version->has_freeze()) {
+      lease.mutable_version()->mutable_freeze()->clear_priming();
+      lease.mutable_version()->mutable_freeze()->clear_canary();
+    }
     lease.set_node_id(node->node_id);
     lease.set_node_address(node->address);
     *lease.mutable_time_to_live() = ToProto(deps_.leases.time_to_live());

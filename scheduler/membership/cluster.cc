@@ -308,6 +308,22 @@ absl::Status Cluster::DeleteSnapshot(absl::string_view snapshot_id) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<common::v1::Secret> Cluster::SetSecret(const common::v1::SetSecretRequest& request) {
+  RETURN_IF_ERROR(deps_.catalogue.GetApp(request.app_id(), "").status());
+  ASSIGN_OR_RETURN(common::v1::Secret secret, deps_.secrets.Set(request));
+  deps_.logger->info("event=secret_set app={} secret={} size_bytes={}", secret.app_id(), secret.name(), secret.size_bytes());
+  PublishUsersOf(secret.app_id(), secret.name());
+  return secret;
+}
+
+absl::Status Cluster::DeleteSecret(const common::v1::DeleteSecretRequest& request) {
+  RETURN_IF_ERROR(deps_.catalogue.GetApp(request.app_id(), "").status());
+  RETURN_IF_ERROR(deps_.secrets.Delete(request.app_id(), request.name()));
+  deps_.logger->info("event=secret_deleted app={} secret={}", request.app_id(), request.name());
+  PublishUsersOf(request.app_id(), request.name());
+  return absl::OkStatus();
+}
+
 absl::StatusOr<v1::VersionState> Cluster::GetVersion(absl::string_view version_id) const {
   absl::MutexLock lock(&mu_);
   const auto it = published_.find(version_id);
@@ -371,6 +387,14 @@ bool Cluster::IsUsable(const common::v1::SnapshotInfo& snapshot) const {
 v1::VersionState Cluster::BuildState(const common::v1::VersionSpec& version) const {
   v1::VersionState state;
   *state.mutable_spec() = version;
+  for (const auto& use : version.freeze().secrets()) {
+    if (auto value = deps_.secrets.Value(version.app_id(), use.name()); value.has_value()) {
+      (*state.mutable_secrets())[use.name()] = *std::move(value);
+    }
+  }
+  for (const auto& [key, value] : deps_.catalogue.RestoreTimeConfigOf(version.version_id())) {
+    (*state.mutable_restore_time_config())[key] = value;
+  }
   const auto snapshot = UsableSnapshot(version);
   if (snapshot.has_value()) {
     *state.mutable_snapshot() = *snapshot;
@@ -418,6 +442,17 @@ void Cluster::Publish(const std::set<std::string>& version_ids) {
 void Cluster::PublishAll() {
   std::set<std::string> version_ids;
   for (const auto& version : deps_.catalogue.LiveVersions()) version_ids.insert(version->version_id());
+  Publish(version_ids);
+}
+
+void Cluster::PublishUsersOf(const std::string& app_id, const std::string& secret) {
+  std::set<std::string> version_ids;
+  for (const auto& version : deps_.catalogue.LiveVersions()) {
+    if (version->app_id() != app_id) continue;
+    for (const auto& use : version->freeze().secrets()) {
+      if (use.name() == secret) version_ids.insert(version->version_id());
+    }
+  }
   Publish(version_ids);
 }
 

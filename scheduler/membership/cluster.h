@@ -17,6 +17,7 @@
 #include "absl/time/time.h"
 #include "common/executor/executor.h"
 #include "scheduler/catalogue/catalogue.h"
+#include "scheduler/catalogue/secret_catalogue.h"
 #include "scheduler/catalogue/snapshot_catalogue.h"
 #include "scheduler/membership/checkpoint_grants.h"
 #include "scheduler/membership/node_table.h"
@@ -64,6 +65,7 @@ class Cluster final : public CatalogueListener {
     Store& store;
     Catalogue& catalogue;
     SnapshotCatalogue& snapshots;
+    SecretCatalogue& secrets;
     NodeTable& nodes;
     CheckpointGrants& grants;
     // One thread.
@@ -103,6 +105,10 @@ class Cluster final : public CatalogueListener {
   // Writer. NOT_FOUND; as Store::Apply.
   absl::Status DeleteSnapshot(absl::string_view snapshot_id) ABSL_LOCKS_EXCLUDED(mu_);
 
+  // Writers. The nodes are told. As SecretCatalogue's, and NOT_FOUND for the app.
+  absl::StatusOr<common::v1::Secret> SetSecret(const common::v1::SetSecretRequest& request) ABSL_LOCKS_EXCLUDED(mu_);
+  absl::Status DeleteSecret(const common::v1::DeleteSecretRequest& request) ABSL_LOCKS_EXCLUDED(mu_);
+
   // NOT_FOUND.
   absl::StatusOr<v1::VersionState> GetVersion(absl::string_view version_id) const ABSL_LOCKS_EXCLUDED(mu_);
   // The snapshot a version is restored from; nothing when there is none, all its holders are lost, or the version's
@@ -136,6 +142,8 @@ class Cluster final : public CatalogueListener {
   // Brings the nodes' knowledge of these versions up to date, where it is not.
   void Publish(const std::set<std::string>& version_ids) ABSL_LOCKS_EXCLUDED(mu_);
   void PublishAll() ABSL_LOCKS_EXCLUDED(mu_);
+  // Those of the app that name the secret.
+  void PublishUsersOf(const std::string& app_id, const std::string& secret) ABSL_LOCKS_EXCLUDED(mu_);
   // The versions that name the node as a holder.
   std::set<std::string> VersionsHeldBy(const std::string& node_id) const;
   void HandleTransition(const NodeTable::Transition& transition) ABSL_LOCKS_EXCLUDED(mu_);

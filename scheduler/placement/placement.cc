@@ -88,7 +88,7 @@ absl::StatusOr<const Candidate*> Placement::Choose(const PlacementRequest& reque
     for (const Candidate* candidate : left) {
       const double score = policy->Score(request, *candidate);
       if (best.empty() || score > best_score) {
-        best = {candidate};
+        best.assign(1, candidate);
         best_score = score;
       } else if (score == best_score) {
         best.push_back(candidate);

@@ -69,11 +69,58 @@ TEST_F(CommandsTest, HelpTeachesWithExamplesAndExitCodes) {
   EXPECT_THAT(env_.out.str(), HasSubstr("Examples:"));
   EXPECT_THAT(env_.out.str(), HasSubstr("Exit codes:"));
   for (const char* command :
-       {"deploy", "invoke", "apps", "functions", "nodes", "snapshot", "logs", "demo", "completion"}) {
+       {"deploy", "invoke", "apps", "functions", "nodes", "snapshot", "secret", "logs", "demo", "completion"}) {
     TestEnvironment env;
     EXPECT_EQ(env.Run({command, "--help"}), 0);
     EXPECT_THAT(env.out.str(), HasSubstr("Examples:")) << command;
   }
+}
+
+TEST_F(CommandsTest, ASecretComesFromStandardInputByteForByteAndIsNotShown) {
+  env_.in.str("s3cret\n");
+  EXPECT_EQ(Run({"secret", "set", "shop", "db.password"}), 0);
+  EXPECT_EQ((env_.client->secrets[{app_.id(), "db.password"}]), "s3cret\n");
+  EXPECT_EQ(env_.out.str(), "secret db.password of app shop set (7 bytes)\n");
+  EXPECT_THAT(env_.out.str() + env_.err.str(), Not(HasSubstr("s3cret")));
+}
+
+TEST_F(CommandsTest, ASecretComesFromAFile) {
+  TempDirectory folder;
+  folder.Write("key", "from a file");
+  EXPECT_EQ(Run({"--json", "secret", "set", "shop", "key", "--from-file", folder.path() + "/key"}), 0);
+  EXPECT_EQ((env_.client->secrets[{app_.id(), "key"}]), "from a file");
+  EXPECT_EQ(Json()["name"], "key");
+  EXPECT_EQ(Json()["size_bytes"], 11);
+  EXPECT_FALSE(Json().contains("value"));
+  TestEnvironment other;
+  other.client = env_.client;
+  EXPECT_NE(other.Run({"secret", "set", "shop", "key", "--from-file", folder.path() + "/none"}), 0);
+  EXPECT_THAT(other.err.str(), HasSubstr("check --from-file"));
+}
+
+TEST_F(CommandsTest, AtATerminalASecretIsAskedFor) {
+  env_.typed = "typed value";
+  EXPECT_EQ(Run({"secret", "set", "shop", "key"}), 0);
+  EXPECT_EQ((env_.client->secrets[{app_.id(), "key"}]), "typed value");
+  EXPECT_THAT(env_.prompt, HasSubstr("value of key"));
+  EXPECT_THAT(env_.out.str() + env_.err.str(), Not(HasSubstr("typed value")));
+}
+
+TEST_F(CommandsTest, SecretsAreListedWithoutTheirValuesAndDeleted) {
+  env_.client->secrets[{app_.id(), "key"}] = "hush";
+  EXPECT_EQ(Run({"secret", "ls", "shop"}), 0);
+  EXPECT_THAT(env_.out.str(), HasSubstr("key"));
+  EXPECT_THAT(env_.out.str(), Not(HasSubstr("hush")));
+  EXPECT_EQ(Run({"secret", "rm", "shop", "key"}), 0);
+  EXPECT_THAT(env_.client->secrets, IsEmpty());
+  EXPECT_EQ(Run({"secret", "rm", "shop", "key"}), 3);
+  EXPECT_THAT(env_.err.str(), HasSubstr("thaw secret ls"));
+}
+
+TEST_F(CommandsTest, ASecretOfAnUnknownAppIsNotReadAtAll) {
+  env_.in.str("s3cret");
+  EXPECT_EQ(Run({"secret", "set", "none", "key"}), 3);
+  EXPECT_EQ(env_.in.tellg(), 0);
 }
 
 TEST_F(CommandsTest, WrongCommandLinesSayWhatWasMeant) {
@@ -353,6 +400,17 @@ TEST_F(CommandsTest, DeployPrintsIdsInvokeCommandAndUrl) {
   EXPECT_EQ(Json()["outcome"], "unchanged");
   EXPECT_EQ(Json()["function"]["memory_mib"], 256);
   EXPECT_EQ(Json()["image_built"], false);
+}
+
+TEST_F(CommandsTest, UrlsFollowWhetherTheGatewayIsCalledWithTls) {
+  TempDirectory directory;
+  directory.Write("func.yaml", "schema_version: 20180708\nname: new\n");
+  directory.Write("Dockerfile", "FROM scratch\n");
+  EXPECT_EQ(Run({"deploy", directory.path(), "--app", "shop", "--server", "thaw.example:7000"}), 0);
+  EXPECT_THAT(env_.out.str(), HasSubstr("curl -X POST http://thaw.example:8080/invoke/"));
+  env_.out.str("");
+  EXPECT_EQ(Run({"deploy", directory.path(), "--app", "shop", "--server", "thaw.example:7000", "--tls-ca", "ca.pem"}), 0);
+  EXPECT_THAT(env_.out.str(), HasSubstr("curl -X POST https://thaw.example:8443/invoke/"));
 }
 
 TEST_F(CommandsTest, BadFuncFileIsAUsageErrorWithItsLine) {

@@ -61,6 +61,9 @@ class FakeGatewayClient : public GatewayClient {
   absl::StatusOr<std::vector<commonpb::SnapshotInfo>> ListSnapshots(const std::string& function_id) override;
   absl::StatusOr<commonpb::SnapshotInfo> GetSnapshot(const std::string& id) override;
   absl::Status DeleteSnapshot(const std::string& id) override;
+  absl::StatusOr<commonpb::Secret> SetSecret(const commonpb::SetSecretRequest& request) override;
+  absl::StatusOr<std::vector<commonpb::Secret>> ListSecrets(const std::string& app_id) override;
+  absl::Status DeleteSecret(const std::string& app_id, const std::string& name) override;
   absl::StatusOr<std::vector<std::string>> FindImage(const std::string& image_id) override;
   absl::StatusOr<gatewaypb::PushImageResponse> PushImage(
       const gatewaypb::PushImageRequest::Header& header,
@@ -77,6 +80,7 @@ class FakeGatewayClient : public GatewayClient {
   std::map<std::string, commonpb::Function> functions;  // by id
   std::vector<commonpb::Node> nodes;
   std::vector<commonpb::SnapshotInfo> snapshots;
+  std::map<std::pair<std::string, std::string>, std::string> secrets;  // app id and name -> value
   std::map<std::string, std::vector<std::string>> images;  // image id -> nodes
   std::vector<gatewaypb::LogLine> log;
   gatewaypb::ServerInfo server_info;
@@ -153,6 +157,9 @@ struct TestEnvironment {
   std::ostringstream out, err;
   std::map<std::string, std::string> variables;
   Terminal out_terminal;
+  // What is typed when asked for something hidden; unset: standard input is no terminal.
+  std::optional<std::string> typed;
+  std::string prompt;
   ConnectionOptions connected;
 };
 

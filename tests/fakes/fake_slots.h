@@ -29,6 +29,8 @@ class FakeSlotInit final : public agent::SlotInit {
     absl::Status reset_result ABSL_GUARDED_BY(mu);
     agent::StartOrder last_start ABSL_GUARDED_BY(mu);
     agent::RestoreOrder last_restore ABSL_GUARDED_BY(mu);
+    agent::Given last_given ABSL_GUARDED_BY(mu);
+    absl::Status give_result ABSL_GUARDED_BY(mu);
 
     void Tell(const agent::InitEvent& event) ABSL_LOCKS_EXCLUDED(mu) {
       EventHandler told;
@@ -91,6 +93,14 @@ class FakeSlotInit final : public agent::SlotInit {
     control_->status.instance_id = order.instance_id;
     control_->status.meta = order.meta;
     return 10001;
+  }
+  absl::Status Give(const agent::Given& given, absl::Duration) override {
+    absl::MutexLock lock(&control_->mu);
+    control_->orders.push_back("give");
+    if (!control_->give_result.ok()) return control_->give_result;
+    control_->last_given = given;
+    control_->status.sealed = control_->status.sealed || given.sealed;
+    return absl::OkStatus();
   }
   absl::Status Kill(const std::string& signal, absl::Duration) override {
     absl::MutexLock lock(&control_->mu);

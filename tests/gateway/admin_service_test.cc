@@ -6,7 +6,9 @@
 
 #include <thread>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
 #include "common/log/log.h"
 #include "common/rpc/status.h"
 #include "common/status/reasons.h"
@@ -117,6 +119,34 @@ TEST_F(AdminTest, CatalogueIsForwardedWithTheTokenAndItsErrorsPass) {
   EXPECT_TRUE(absl::IsAlreadyExists(status));
   EXPECT_EQ(ReasonOf(status), reason::kAlreadyExists);
   EXPECT_EQ(scheduler_.refused(), 0);
+}
+
+TEST_F(AdminTest, SecretsAreForwarded) {
+  {
+    grpc::ClientContext context;
+    cat::SetSecretRequest request;
+    request.set_app_id("app-id");
+    request.set_name("key");
+    request.set_value("value");
+    cat::Secret secret;
+    ASSERT_TRUE(admin_->SetSecret(&context, request, &secret).ok());
+    EXPECT_EQ(secret.name(), "key");
+    EXPECT_EQ(secret.size_bytes(), 5u);
+  }
+  {
+    grpc::ClientContext context;
+    cat::ListSecretsRequest request;
+    request.set_app_id("app-id");
+    cat::ListSecretsResponse response;
+    ASSERT_TRUE(admin_->ListSecrets(&context, request, &response).ok());
+    ASSERT_EQ(response.secrets_size(), 1);
+    EXPECT_EQ(response.secrets(0).app_id(), "app-id");
+  }
+  grpc::ClientContext context;
+  cat::DeleteSecretRequest request;
+  request.set_name("none");
+  cat::DeleteSecretResponse response;
+  EXPECT_EQ(ReasonOf(FromGrpcStatus(admin_->DeleteSecret(&context, request, &response))), reason::kSecretNotFound);
 }
 
 TEST_F(AdminTest, DeadSchedulerIsNamedAndRetryable) {

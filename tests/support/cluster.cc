@@ -28,7 +28,11 @@ namespace {
 namespace gw = thaw::gateway::v1;
 namespace fs = std::filesystem;
 
-constexpr char kRuntimeImage[] = "thaw/java-runtime:latest";
+// THAW_JAVA_RUNTIME_IMAGE names another one than deploy's.
+std::string RuntimeImage() {
+  const char* given = getenv("THAW_JAVA_RUNTIME_IMAGE");
+  return given != nullptr ? given : "thaw/java-runtime:latest";
+}
 constexpr absl::Duration kStartLimit = absl::Minutes(2);
 constexpr absl::Duration kAdminLimit = absl::Seconds(20);
 
@@ -369,7 +373,7 @@ absl::StatusOr<std::string> JavaTestImage(const std::string& name, const std::st
   for (const auto& entry : fs::directory_iterator(TestFunctionsDir(), error)) {
     fs::copy_file(entry.path(), dir + "/app/" + entry.path().filename().string(), error);
   }
-  std::ofstream(dir + "/Dockerfile") << "FROM " << kRuntimeImage << "\nCOPY app/ /function/app/\nCMD [\"" << handler
+  std::ofstream(dir + "/Dockerfile") << "FROM " << RuntimeImage() << "\nCOPY app/ /function/app/\nCMD [\"" << handler
                                      << "\"]\n";
   const CommandResult built =
       RunCommand({"docker", "build", "-q", "-t", tag, dir}, absl::Minutes(3), {{"DOCKER_BUILDKIT", "0"}});
@@ -388,8 +392,8 @@ std::string OutDir() {
 std::string MissingOnThisHost() {
   const CommandResult engine = RunCommand({"docker", "version", "-f", "{{.Server.Version}}"}, absl::Seconds(20));
   if (engine.exit_code != 0) return "no Docker Engine answers; tests/run starts one: " + engine.err;
-  if (RunCommand({"docker", "image", "inspect", kRuntimeImage}).exit_code != 0) {
-    return absl::StrCat("no image ", kRuntimeImage, "; tests/run builds it");
+  if (RunCommand({"docker", "image", "inspect", RuntimeImage()}).exit_code != 0) {
+    return absl::StrCat("no image ", RuntimeImage(), "; tests/run builds it");
   }
   if (!fs::exists(CriuBundleDir() + "/criu")) {
     return absl::StrCat("no CRIU for the containers in ", CriuBundleDir(), "; tests/run makes it");

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "agent/checkpoint/criu_checkpointer.h"
 #include "agent/start/thaw_starter.h"
 #include "common/log/log.h"
@@ -122,6 +123,7 @@ class StarterTest : public ::testing::Test {
     request.version = version_;
     request.instance_id = "i1";
     request.slot = std::move(slot);
+    request.awaits_freeze = awaits_freeze_;
     request.call_deadline = clock_.Now() + absl::Seconds(30);
     return starter_->Start(std::move(request));
   }
@@ -141,6 +143,7 @@ class StarterTest : public ::testing::Test {
   v1::Manifest manifest_;
   std::string snapshot_id_;
   VersionState version_;
+  bool awaits_freeze_ = false;
   std::unique_ptr<FakeSource> source_;
   std::unique_ptr<ThawStarter> starter_;
 };
@@ -159,6 +162,77 @@ TEST_F(StarterTest, WithoutASnapshotItStartsTheImage) {
   EXPECT_EQ(order.env.at("JAVA_HOME"), "/j");
   EXPECT_EQ(order.working_dir, "/function");
   EXPECT_EQ(order.uid, 1000u);
+}
+
+// One secret for any time, one for after the restore, and a restore-time key.
+void AddGiven(VersionState& version) {
+  auto& freeze = *version.mutable_spec()->mutable_freeze();
+  freeze.add_restore_time_config("URL");
+  freeze.add_secrets()->set_name("early");
+  auto& late = *freeze.add_secrets();
+  late.set_name("late");
+  late.set_after_restore_only(true);
+  (*version.mutable_restore_time_config())["URL"] = "now";
+  (*version.mutable_secrets())["early"] = "e";
+  (*version.mutable_secrets())["late"] = "l";
+}
+
+TEST_F(StarterTest, ARestoreIsGivenConfigOfNowAndAllSecrets) {
+  AddGiven(version_);
+  HoldSnapshot();
+  const auto started = Start();
+  ASSERT_TRUE(started.ok()) << started.status();
+  EXPECT_TRUE(started->sealed);
+  absl::MutexLock lock(&slots_.control(0)->mu);
+  const Given& given = slots_.control(0)->last_restore.given;
+  EXPECT_EQ(given.config.at("URL"), "now");
+  EXPECT_EQ(given.secrets.at("early"), "e");
+  EXPECT_EQ(given.secrets.at("late"), "l");
+  EXPECT_TRUE(given.sealed);
+}
+
+TEST_F(StarterTest, AColdStartThatAwaitsItsFreezeHasTheConfigInItsEnvironmentAndNoLateSecret) {
+  AddGiven(version_);
+  awaits_freeze_ = true;
+  const auto started = Start();
+  ASSERT_TRUE(started.ok()) << started.status();
+  EXPECT_FALSE(started->sealed);
+  absl::MutexLock lock(&slots_.control(0)->mu);
+  const StartOrder& order = slots_.control(0)->last_start;
+  EXPECT_EQ(order.env.at("URL"), "now");
+  EXPECT_EQ(order.given.config.at("URL"), "now");
+  EXPECT_EQ(order.given.secrets, (std::map<std::string, std::string>{{"early", "e"}}));
+  EXPECT_FALSE(order.given.sealed);
+  for (const auto& [key, value] : order.env) EXPECT_NE(value, "e") << "no secret belongs into the environment";
+}
+
+TEST_F(StarterTest, AColdStartThatNoFreezeFollowsHasAllSecrets) {
+  AddGiven(version_);
+  const auto started = Start();
+  ASSERT_TRUE(started.ok()) << started.status();
+  EXPECT_TRUE(started->sealed);
+  absl::MutexLock lock(&slots_.control(0)->mu);
+  EXPECT_EQ(slots_.control(0)->last_start.given.secrets.at("late"), "l");
+}
+
+TEST_F(StarterTest, AColdStartInPlaceOfARestoreHasAllSecrets) {
+  AddGiven(version_);
+  awaits_freeze_ = true;
+  *version_.mutable_snapshot() = manifest_.info();
+  source_->result = absl::NotFoundError("no holder");
+  const auto started = Start();
+  ASSERT_TRUE(started.ok()) << started.status();
+  EXPECT_EQ(started->record.kind, StartKind::kCold);
+  EXPECT_TRUE(started->sealed);
+}
+
+TEST_F(StarterTest, WithoutASecretsValueNothingIsStartedAndTheSlotIsNotKept) {
+  AddGiven(version_);
+  version_.mutable_secrets()->erase("early");
+  const auto started = Start(*slots_.Create(version_, absl::InfiniteFuture()));
+  EXPECT_EQ(ReasonOf(started.status()), reason::kSecretMissing);
+  EXPECT_EQ(slots_.alive(), 0);
+  EXPECT_TRUE(slots_.control(0)->Orders().empty());
 }
 
 TEST_F(StarterTest, SnapshotHeldHereIsRestored) {
@@ -327,6 +401,45 @@ TEST_F(CheckpointerTest, FreezesVerifiesAndPublishes) {
   EXPECT_NE(published->canary_slot, nullptr);
   EXPECT_EQ(Volume(), std::vector<std::string>{published->snapshot.id()}) << "laid out already, no half dump left";
   EXPECT_EQ(asked_, (std::vector<std::string>{"POST /thaw/checkpoint", "GET /thaw/probe"})) << "the user's handler is not called";
+}
+
+TEST_F(CheckpointerTest, LateSecretsComeAfterTheDumpAndBeforeTheInstanceWakes) {
+  AddGiven(request_.version);
+  const FrozenInstance frozen = checkpointer_.Freeze(request_);
+  ASSERT_TRUE(frozen.status.ok()) << frozen.status;
+  EXPECT_TRUE(frozen.sealed);
+  EXPECT_EQ(slots_.control(0)->Orders(), (std::vector<std::string>{"dump /cracdata/dump-i1", "give", "resume"}));
+  {
+    absl::MutexLock lock(&slots_.control(0)->mu);
+    EXPECT_EQ(slots_.control(0)->last_given.secrets.at("late"), "l");
+  }
+  WriteDump(frozen);
+  ASSERT_TRUE(checkpointer_.Publish(request_, frozen, nullptr).ok());
+  // The canary is not for users, and what it would be given could end up with whoever made it fail.
+  absl::MutexLock lock(&slots_.control(1)->mu);
+  const Given& canary = slots_.control(1)->last_restore.given;
+  EXPECT_EQ(canary.secrets, (std::map<std::string, std::string>{{"early", "e"}}));
+  EXPECT_FALSE(canary.sealed);
+}
+
+TEST_F(CheckpointerTest, AfterAFailedDumpTheInstanceGetsNoLateSecrets) {
+  AddGiven(request_.version);
+  {
+    absl::MutexLock lock(&slots_.control(0)->mu);
+    slots_.control(0)->dump_result = absl::FailedPreconditionError("a socket");
+  }
+  const FrozenInstance frozen = checkpointer_.Freeze(request_);
+  EXPECT_FALSE(frozen.sealed);
+  EXPECT_EQ(slots_.control(0)->Orders(), (std::vector<std::string>{"dump /cracdata/dump-i1", "resume"}));
+}
+
+TEST_F(CheckpointerTest, ASealedInstanceIsNotFrozen) {
+  request_.sealed = true;
+  const FrozenInstance frozen = checkpointer_.Freeze(request_);
+  EXPECT_EQ(ReasonOf(frozen.status), reason::kCheckpointRefused);
+  EXPECT_EQ(frozen.instance, InstanceAfter::kServing);
+  EXPECT_TRUE(slots_.control(0)->Orders().empty());
+  EXPECT_TRUE(asked_.empty()) << "its resources were not troubled";
 }
 
 TEST_F(CheckpointerTest, ResourceThatRefusesCancelsAndItServesOn) {

@@ -62,12 +62,15 @@ class FakeStarter final : public InstanceStarter {
     started.connection = std::make_unique<FakeFunctionConnection>(functions.back());
     started.record.kind = request.version.has_snapshot() ? StartKind::kRestored : StartKind::kCold;
     started.record.phases.restore = absl::Milliseconds(40);
+    awaits_freeze = request.awaits_freeze;
+    started.sealed = request.version.has_snapshot() || !request.awaits_freeze;
     started.answered_before = request.version.has_snapshot() ? request.version.snapshot().invocations() : 0;
     return started;
   }
 
   int starts = 0;
   bool had_slot = false;
+  bool awaits_freeze = false;
   absl::Status next_result;
   std::deque<std::shared_ptr<FakeFunction>> functions;
 
@@ -81,6 +84,7 @@ class FakeCheckpointer final : public Checkpointer {
     ++freezes;
     answered = request.answered;
     FrozenInstance frozen;
+    frozen.sealed = seals;
     frozen.status = freeze_result;
     frozen.instance = after;
     return frozen;
@@ -94,6 +98,7 @@ class FakeCheckpointer final : public Checkpointer {
     return published;
   }
   int freezes = 0;
+  bool seals = false;
   std::uint64_t answered = 0;
   absl::Status freeze_result;
   absl::Status publish_result;
@@ -335,6 +340,108 @@ TEST_F(VersionPoolTest, CheckpointIsAskedForAfterTheFifthAnsweredCallOnly) {
   ASSERT_EQ(wanted_.size(), 1u);
   Warm(function);
   EXPECT_EQ(wanted_.size(), 1u) << "asked once";
+}
+
+VersionState LateSecretState() {
+  VersionState state = MakeState();
+  auto& use = *state.mutable_spec()->mutable_freeze()->add_secrets();
+  use.set_name("late");
+  use.set_after_restore_only(true);
+  (*state.mutable_secrets())["late"] = "one";
+  return state;
+}
+
+TEST_F(VersionPoolTest, ChangedConfigAndSecretsReachRunningInstancesAndNothingElseDoes) {
+  VersionState state = MakeState();
+  state.mutable_spec()->mutable_freeze()->add_restore_time_config("URL");
+  state.mutable_spec()->mutable_freeze()->add_secrets()->set_name("key");
+  (*state.mutable_secrets())["key"] = "one";
+  Make(state);
+  const auto call = Invoke();
+  starts_.RunAll();
+  const auto orders = [this] { return slots_.control(0)->Orders(); };
+  pool_->Update(state);
+  EXPECT_TRUE(orders().empty()) << "the same again is no news";
+  (*state.mutable_secrets())["key"] = "two";
+  (*state.mutable_restore_time_config())["URL"] = "now";
+  pool_->Update(state);
+  EXPECT_EQ(orders(), std::vector<std::string>{"give"}) << "during its call, too";
+  starter_.functions[0]->AnswerOk();
+  EXPECT_TRUE(call->has_value());
+  EXPECT_EQ(orders().size(), 1u);
+  absl::MutexLock lock(&slots_.control(0)->mu);
+  EXPECT_EQ(slots_.control(0)->last_given.secrets.at("key"), "two");
+  EXPECT_EQ(slots_.control(0)->last_given.config.at("URL"), "now");
+}
+
+TEST_F(VersionPoolTest, WhatChangesDuringAStartIsGivenRightAfterIt) {
+  VersionState state = MakeState();
+  state.mutable_spec()->mutable_freeze()->add_secrets()->set_name("key");
+  (*state.mutable_secrets())["key"] = "one";
+  Make(state);
+  Invoke();
+  (*state.mutable_secrets())["key"] = "two";
+  pool_->Update(state);
+  starts_.RunAll();
+  EXPECT_EQ(slots_.control(0)->Orders(), std::vector<std::string>{"give"});
+  absl::MutexLock lock(&slots_.control(0)->mu);
+  EXPECT_EQ(slots_.control(0)->last_given.secrets.at("key"), "two");
+}
+
+TEST_F(VersionPoolTest, AnInstanceThatIsToBeFrozenGetsLateSecretsWhenAnotherWasFrozenInstead) {
+  Make(LateSecretState());
+  Invoke();
+  starts_.RunAll();
+  EXPECT_TRUE(starter_.awaits_freeze);
+  starter_.functions[0]->AnswerOk();
+  EXPECT_TRUE(slots_.control(0)->Orders().empty());
+  VersionState frozen_elsewhere = LateSecretState();
+  frozen_elsewhere.mutable_snapshot()->set_id("s");
+  pool_->Update(frozen_elsewhere);
+  EXPECT_EQ(slots_.control(0)->Orders(), std::vector<std::string>{"give"});
+  absl::MutexLock lock(&slots_.control(0)->mu);
+  EXPECT_EQ(slots_.control(0)->last_given.secrets.at("late"), "one");
+  EXPECT_TRUE(slots_.control(0)->last_given.sealed);
+}
+
+TEST_F(VersionPoolTest, WhereFreezingIsGivenUpLateSecretsAreGivenAtOnce) {
+  Make(LateSecretState());
+  Invoke();
+  starts_.RunAll();
+  starter_.functions[0]->AnswerOk();
+  for (int i = 0; i < 4; ++i) Warm(*starter_.functions[0]);
+  pool_->OnCheckpointGrant(wanted_.at(0), false, absl::Seconds(5));
+  EXPECT_TRUE(slots_.control(0)->Orders().empty()) << "it may be granted later";
+  clock_.Advance(absl::Seconds(5));
+  Warm(*starter_.functions[0]);
+  pool_->OnCheckpointGrant(wanted_.at(1), false, absl::ZeroDuration());
+  EXPECT_EQ(slots_.control(0)->Orders(), std::vector<std::string>{"give"});
+}
+
+TEST_F(VersionPoolTest, AVersionThatIsNeverFrozenDoesNotAwaitIt) {
+  VersionState state = LateSecretState();
+  state.mutable_spec()->mutable_checkpoint()->set_mode(thaw::common::v1::CheckpointPolicy::MODE_NEVER);
+  Make(state);
+  Invoke();
+  starts_.RunAll();
+  EXPECT_FALSE(starter_.awaits_freeze);
+}
+
+TEST_F(VersionPoolTest, ASealedInstanceDoesNotAskForACheckpoint) {
+  Make(LateSecretState());
+  Invoke();
+  starts_.RunAll();
+  FakeFunction& function = *starter_.functions[0];
+  function.AnswerOk();
+  for (int i = 0; i < 4; ++i) Warm(function);
+  ASSERT_EQ(wanted_.size(), 1u);
+  checkpointer_.seals = true;
+  checkpointer_.publish_result = absl::InternalError("the canary failed");
+  pool_->OnCheckpointGrant(wanted_.at(0), true, absl::ZeroDuration());
+  checkpoints_.RunAll();
+  clock_.Advance(absl::Seconds(10));
+  Warm(function);
+  EXPECT_EQ(wanted_.size(), 1u) << "it has been given what no snapshot may have";
 }
 
 TEST_F(VersionPoolTest, CallDuringAFreezeWaitsForItAndIsNotStartedCold) {

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -11,6 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -81,6 +83,41 @@ void OpenTcp(std::vector<int>* fds) {
   *fds = {listener, client, accept(listener, nullptr, nullptr)};
 }
 
+int64_t Nanos(clockid_t clock) {
+  timespec now{};
+  clock_gettime(clock, &now);
+  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
+
+std::atomic<long> ticks{0};
+std::atomic<long> steps_back{0};
+
+// A fixed-rate schedule of 100 ms, as schedulers make them: what was missed is made up for at once.
+void* Tick(void*) {
+  int64_t next = Nanos(CLOCK_MONOTONIC);
+  int64_t last = next;
+  while (true) {
+    next += 100'000'000;
+    const timespec until{static_cast<time_t>(next / 1'000'000'000), static_cast<long>(next % 1'000'000'000)};
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr) != 0) {
+    }
+    ++ticks;
+    const int64_t now = Nanos(CLOCK_MONOTONIC);
+    if (now < last) ++steps_back;
+    last = now;
+  }
+}
+
+std::string ReadFile(const std::string& path) {
+  const int fd = open(path.c_str(), O_RDONLY);
+  if (fd < 0) return strerror(errno);
+  std::string content(65536, '\0');
+  const ssize_t size = read(fd, content.data(), content.size());
+  close(fd);
+  content.resize(size < 0 ? 0 : static_cast<size_t>(size));
+  return content;
+}
+
 std::string Checkpoint(int* listener) {
   close(*listener);
   unlink(kLink);
@@ -109,6 +146,7 @@ int main() {
   std::vector<int> tcp;
   int watch = -1;
   std::string last_wait = "-";
+  std::string kept;
   int listener = Listen();
   printf("up\n");
   fflush(stdout);
@@ -160,6 +198,20 @@ int main() {
       const int fd = open(argument.c_str(), O_RDONLY);
       answer = fd < 0 ? strerror(errno) : "opened";
       if (fd >= 0) close(fd);
+    } else if (word == "clocks") {
+      answer = std::to_string(Nanos(CLOCK_MONOTONIC)) + " " + std::to_string(Nanos(CLOCK_BOOTTIME)) + " " +
+               std::to_string(Nanos(CLOCK_REALTIME));
+    } else if (word == "tick") {
+      pthread_t thread;
+      pthread_create(&thread, nullptr, Tick, nullptr);
+    } else if (word == "ticks") {
+      answer = std::to_string(ticks) + " " + std::to_string(steps_back);
+    } else if (word == "read") {
+      answer = ReadFile(argument);
+    } else if (word == "keep") {
+      kept = ReadFile(argument);
+    } else if (word == "kept") {
+      answer = kept;
     } else if (word == "touch") {
       const int fd = open(argument.c_str(), O_WRONLY | O_CREAT, 0644);
       answer = fd < 0 ? strerror(errno) : "ok";

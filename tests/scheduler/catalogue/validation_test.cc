@@ -279,5 +279,80 @@ TEST(CheckReportedSnapshotTest, IdsMustBeDigests) {
   ExpectInvalid(CheckReportedSnapshot(snapshot), "snapshot.version_id");
 }
 
+TEST(FreezeSettingsTest, EveryWrongFieldIsNamed) {
+  using common::v1::FreezeSettings;
+  const auto bad = [](const std::function<void(FreezeSettings&)>& spoil, absl::string_view field) {
+    ExpectBadFunction([&](auto& function) { spoil(*function.mutable_freeze()); }, field);
+  };
+  bad([](auto& s) { s.add_rules(); }, "freeze.rules[0].action");
+  bad([](auto& s) {
+    s.add_rules()->set_action(common::v1::OBSTACLE_ACTION_CLOSE);
+    s.add_rules()->set_action(common::v1::OBSTACLE_ACTION_REOPEN);
+    s.mutable_rules(1)->set_kind(common::v1::OBSTACLE_KIND_TCP);
+  }, "freeze.rules[1].action");
+  bad([](auto& s) {
+    s.add_rules()->set_action(common::v1::OBSTACLE_ACTION_CLOSE);
+    s.mutable_rules(0)->set_pattern(std::string(2000, 'x'));
+  }, "freeze.rules[0].pattern");
+  bad([](auto& s) { s.add_restore_time_config("A=B"); }, "freeze.restore_time_config");
+  bad([](auto& s) {
+    s.add_restore_time_config("A");
+    s.add_restore_time_config("A");
+  }, "freeze.restore_time_config");
+  bad([](auto& s) { s.add_secrets()->set_name("../x"); }, "freeze.secrets");
+  bad([](auto& s) { s.add_secrets()->set_name(".."); }, "freeze.secrets");
+  bad([](auto& s) {
+    s.add_secrets()->set_name("x");
+    s.add_secrets()->set_name("x");
+  }, "freeze.secrets");
+  bad([](auto& s) { s.add_without_cures("tls"); }, "freeze.without_cures");
+  bad([](auto& s) { s.set_cpu_baseline("x86-64-v9"); }, "freeze.cpu_baseline");
+  bad([](auto& s) { s.set_engine("firecracker"); }, "freeze.engine");
+  bad([](auto& s) { for (int i = 0; i < 101; ++i) s.add_priming(); }, "freeze.priming");
+  bad([](auto& s) { s.add_priming()->set_body(std::string((1 << 20) + 1, 'x')); }, "freeze.priming");
+  bad([](auto& s) { s.add_priming()->set_content_type("text/plain\r\nX: y"); }, "freeze.priming[0].content_type");
+  bad([](auto& s) { (*s.add_priming()->mutable_headers())["A B"] = "c"; }, "freeze.priming[0].headers");
+  bad([](auto& s) { s.mutable_canary()->set_body(std::string(65 * 1024, 'x')); }, "freeze.canary");
+}
+
+TEST(FreezeSettingsTest, DefaultsAreWrittenInOneWay) {
+  auto function = ValidFunction();
+  function.mutable_freeze()->set_cpu_baseline("native");
+  function.mutable_freeze()->set_engine("criu");
+  EXPECT_FALSE(NewFunction(function)->has_freeze());
+  function.mutable_freeze()->add_restore_time_config("B");
+  function.mutable_freeze()->add_restore_time_config("A");
+  EXPECT_THAT(NewFunction(function)->freeze().restore_time_config(), ::testing::ElementsAre("A", "B"));
+}
+
+TEST(FreezeSettingsTest, AnUpdateReplacesThemWholeAndOneWithoutKeepsThem) {
+  auto function = ValidFunction();
+  function.mutable_freeze()->set_cpu_baseline("x86-64-v2");
+  function.mutable_freeze()->add_without_cures("openssl");
+  const auto current = NewFunction(function);
+  ASSERT_TRUE(current.ok());
+  common::v1::Function update;
+  update.set_memory_mib(256);
+  EXPECT_EQ(MergeFunction(*current, update)->freeze().cpu_baseline(), "x86-64-v2");
+  update.mutable_freeze()->set_accept_uncured(true);
+  const auto merged = MergeFunction(*current, update);
+  EXPECT_TRUE(merged->freeze().accept_uncured());
+  EXPECT_EQ(merged->freeze().cpu_baseline(), "");
+  EXPECT_EQ(merged->freeze().without_cures_size(), 0);
+  update.mutable_freeze()->Clear();
+  EXPECT_FALSE(MergeFunction(*merged, update)->has_freeze());
+}
+
+TEST(CheckpointPolicyTest, OnlyAPolicyThatCountsKeepsACount) {
+  for (const auto mode : {common::v1::CheckpointPolicy::MODE_ON_DEPLOY, common::v1::CheckpointPolicy::MODE_LEARNED,
+                          common::v1::CheckpointPolicy::MODE_MANUAL, common::v1::CheckpointPolicy::MODE_NEVER}) {
+    auto function = ValidFunction();
+    function.mutable_checkpoint()->set_mode(mode);
+    function.mutable_checkpoint()->set_after_invocations(7);
+    EXPECT_EQ(NewFunction(function)->checkpoint().mode(), mode);
+    EXPECT_EQ(NewFunction(function)->checkpoint().after_invocations(), 0u);
+  }
+}
+
 }  // namespace
 }  // namespace thaw::scheduler

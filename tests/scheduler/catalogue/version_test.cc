@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <map>
 #include <set>
 #include <string>
 
@@ -95,6 +96,54 @@ TEST(MakeVersionTest, AFunctionsConfigWinsOverItsApps) {
   EXPECT_EQ(spec->config().at("X"), "mine");
   EXPECT_EQ(spec->config().at("Y"), "2");
   EXPECT_EQ(spec->engine(), "criu");
+}
+
+TEST(MakeVersionTest, FreezeSettingsThatShapeASnapshotMakeAnotherVersion) {
+  std::set<std::string> ids{IdOf(App(), Function())};
+  const auto expect_other = [&](const char* what, const std::function<void(common::v1::FreezeSettings&)>& change) {
+    EXPECT_TRUE(ids.insert(IdWith([&](auto&, auto& f) { change(*f.mutable_freeze()); })).second) << what;
+  };
+  expect_other("rule", [](auto& s) { s.add_rules()->set_action(common::v1::OBSTACLE_ACTION_CLOSE); });
+  expect_other("other action", [](auto& s) { s.add_rules()->set_action(common::v1::OBSTACLE_ACTION_IGNORE); });
+  expect_other("pattern", [](auto& s) {
+    s.add_rules()->set_action(common::v1::OBSTACLE_ACTION_CLOSE);
+    s.mutable_rules(0)->set_pattern("/x");
+  });
+  expect_other("restore-time key", [](auto& s) { s.add_restore_time_config("Y"); });
+  expect_other("another restore-time key", [](auto& s) { s.add_restore_time_config("X"); });
+  expect_other("a restore-time key without a value", [](auto& s) { s.add_restore_time_config("Z"); });
+  expect_other("secret", [](auto& s) { s.add_secrets()->set_name("db"); });
+  expect_other("its time", [](auto& s) {
+    s.add_secrets()->set_name("db");
+    s.mutable_secrets(0)->set_after_restore_only(true);
+  });
+  expect_other("cure left out", [](auto& s) { s.add_without_cures("openssl"); });
+  expect_other("baseline", [](auto& s) { s.set_cpu_baseline("x86-64-v2"); });
+  expect_other("engine", [](auto& s) { s.set_engine("crac"); });
+}
+
+TEST(MakeVersionTest, FreezeSettingsThatShapeNoSnapshotKeepTheVersion) {
+  const auto with = [](const std::function<void(common::v1::FreezeSettings&)>& change) {
+    return IdWith([&](auto&, auto& f) { change(*f.mutable_freeze()); });
+  };
+  const std::string id = IdOf(App(), Function());
+  EXPECT_EQ(id, with([](auto&) {}));
+  EXPECT_EQ(id, with([](auto& s) { s.set_accept_uncured(true); }));
+  EXPECT_EQ(id, with([](auto& s) { s.add_priming()->set_body("{}"); }));
+  EXPECT_EQ(id, with([](auto& s) { s.mutable_canary()->set_body("{}"); }));
+}
+
+TEST(MakeVersionTest, ARestoreTimeValueIsNeitherInTheVersionNorInItsId) {
+  auto function = Function();
+  function.mutable_freeze()->add_restore_time_config("X");
+  function.mutable_freeze()->add_restore_time_config("Z");
+  const auto spec = MakeVersion(App(), function);
+  EXPECT_EQ(spec->config().count("X"), 0u);
+  EXPECT_EQ(spec->config().at("Y"), "2");
+  auto app = App();
+  (*app.mutable_config())["X"] = "changed";
+  EXPECT_EQ(IdOf(app, function), spec->version_id());
+  EXPECT_EQ(RestoreTimeConfig(app, function), (std::map<std::string, std::string>{{"X", "changed"}}));
 }
 
 // Section 1.4 of the facts, the first defect: one directory for all functions of a host.

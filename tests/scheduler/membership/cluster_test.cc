@@ -479,5 +479,33 @@ TEST(SchedulerTest, WhenTheProcessStoodStillNobodyIsLostForIt) {
   EXPECT_EQ(scheduler->nodes().StateOf("a"), common::v1::NODE_STATE_LOST);
 }
 
+TEST_F(ClusterTest, ARestoreTimeValueReachesNodesWithoutANewVersion) {
+  auto function = scheduler_.MakeFunction("app", "one", 1);
+  common::v1::Function update;
+  update.set_id(function.id());
+  (*update.mutable_config())["LEVEL"] = "info";
+  (*update.mutable_config())["FIXED"] = "1";
+  update.mutable_freeze()->add_restore_time_config("LEVEL");
+  function = *scheduler_->catalogue().UpdateFunction(update);
+  const TestNode a = Join("a");
+  const v1::VersionState before = LastState(*a.link);
+  EXPECT_EQ(before.restore_time_config().at("LEVEL"), "info");
+  EXPECT_EQ(before.spec().config().count("LEVEL"), 0u);
+  EXPECT_EQ(before.spec().config().at("FIXED"), "1");
+  update.Clear();
+  update.set_id(function.id());
+  (*update.mutable_config())["LEVEL"] = "debug";
+  EXPECT_EQ(scheduler_->catalogue().UpdateFunction(update)->version_id(), function.version_id());
+  EXPECT_EQ(LastState(*a.link).restore_time_config().at("LEVEL"), "debug");
+  // The app's value counts where the function has none.
+  (*update.mutable_config())["LEVEL"] = "";
+  ASSERT_TRUE(scheduler_->catalogue().UpdateFunction(update).ok());
+  common::v1::App app;
+  app.set_name("app");
+  (*app.mutable_config())["LEVEL"] = "trace";
+  ASSERT_TRUE(scheduler_->catalogue().UpdateApp(app).ok());
+  EXPECT_EQ(LastState(*a.link).restore_time_config().at("LEVEL"), "trace");
+}
+
 }  // namespace
 }  // namespace thaw::scheduler

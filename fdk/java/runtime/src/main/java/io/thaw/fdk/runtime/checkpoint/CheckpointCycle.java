@@ -20,6 +20,7 @@ public final class CheckpointCycle {
     private final FreezeRequest freezeRequest;
     private final Path requestSocket;
     private final RandomReseeder reseeder = new RandomReseeder();
+    private final TimerCatchUp timers = new TimerCatchUp();
     private long restores;
 
     /**
@@ -64,6 +65,7 @@ public final class CheckpointCycle {
             Thread.interrupted();
         }
         reseeder.prepare();
+        timers.prepare();
         // What is garbage now would be written to disk, sent to other nodes, and read at every restore.
         System.gc();
         log("resources ready after " + millis(System.nanoTime() - start));
@@ -97,6 +99,7 @@ public final class CheckpointCycle {
         socket.afterRestore(null);
         logCallback(CallbackObserver.Phase.AFTER, socket.toString(), System.nanoTime() - start, null);
         List<String> left = reseeder.reseed();
+        timers.skipMissed(System.currentTimeMillis());
         tellAfterRestore();
         if (!left.isEmpty()) {
             log("random generators that could not be re-seeded: " + String.join("; ", left));
