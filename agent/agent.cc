@@ -16,9 +16,13 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "agent/checkpoint/crac_checkpointer.h"
 #include "agent/checkpoint/criu_checkpointer.h"
+#include "agent/checkpoint/diagnosis_log.h"
+#include "agent/checkpoint/explainer.h"
 #include "agent/container/docker_runtime.h"
 #include "agent/container/tools.h"
+#include "agent/engine/crac_engine.h"
 #include "agent/instance/unix_slot_init.h"
 #include "agent/invoke/unix_function_dialer.h"
 #include "agent/metrics.h"
@@ -174,12 +178,19 @@ class Agent::Parts final : public PoolEvents, public SchedulerCommands {
   std::unique_ptr<NodeImages> images_;
   std::unique_ptr<NodeSnapshots> snapshots_;
   std::unique_ptr<UnixFunctionDialer> dialer_;
+  CriuEngine criu_engine_;
+  std::unique_ptr<CracEngine> crac_engine_;
+  std::unique_ptr<Engines> engines_;
   std::unique_ptr<Restorer> restorer_;
   std::unique_ptr<ContainerSlots> slots_;
   std::unique_ptr<ThawStarter> starter_;
-  std::unique_ptr<CriuCheckpointer> checkpointer_;
+  DiagnosisLog diagnoses_;
+  std::unique_ptr<CriuCheckpointer> criu_checkpointer_;
+  std::unique_ptr<CracCheckpointer> crac_checkpointer_;
+  std::unique_ptr<EngineCheckpointer> checkpointer_;
   std::unique_ptr<ThreadPool> starts_, checkpoints_, housekeeping_, transfers_, exports_, disk_;
   std::unique_ptr<Pool> pool_;
+  std::unique_ptr<Explainer> explainer_;
   std::unique_ptr<FunctionsService> functions_service_;
   std::unique_ptr<SnapshotsService> snapshots_service_;
   std::unique_ptr<ImagesService> images_service_;
@@ -228,7 +239,9 @@ absl::Status Agent::Parts::Start() {
   UnixFunctionDialer::Options dialer;
   dialer.limits.max_answer_bytes = options_.max_body_bytes;
   dialer_ = std::make_unique<UnixFunctionDialer>(dialer);
-  restorer_ = std::make_unique<Restorer>(*dialer_, clock_);
+  crac_engine_ = std::make_unique<CracEngine>(options_.allow_crac_engine, paths_);
+  engines_ = std::make_unique<Engines>(criu_engine_, *crac_engine_);
+  restorer_ = std::make_unique<Restorer>(*dialer_, clock_, *engines_);
 
   ContainerSlots::Options slots;
   slots.node_id = options_.node_id;
@@ -241,12 +254,19 @@ absl::Status Agent::Parts::Start() {
   starter.restore_limit = options_.restore_limit;
   starter.listen_limit = options_.listen_limit;
   starter_ = std::make_unique<ThawStarter>(
-      starter, ThawStarter::Deps{*slots_, *store_, *snapshots_, *images_, *restorer_, *metrics_, clock_, paths_, log_});
+      starter, ThawStarter::Deps{*slots_, *store_, *snapshots_, *images_, *restorer_, *engines_, *metrics_,
+                                     clock_, paths_, log_});
   CriuCheckpointer::Options checkpointer;
   checkpointer.node_id = options_.node_id;
   checkpointer.dump_limit = options_.dump_limit;
-  checkpointer_ = std::make_unique<CriuCheckpointer>(
-      checkpointer, CriuCheckpointer::Deps{*store_, *slots_, *images_, *restorer_, clock_, paths_, log_});
+  criu_checkpointer_ = std::make_unique<CriuCheckpointer>(
+      checkpointer, CriuCheckpointer::Deps{*store_, *slots_, *images_, *restorer_, clock_, paths_, log_,
+                                           &diagnoses_, metrics_.get()});
+  CracCheckpointer::Options crac;
+  crac.dump_limit = options_.dump_limit;
+  crac_checkpointer_ = std::make_unique<CracCheckpointer>(
+      crac, CracCheckpointer::Deps{*crac_engine_, *images_, *restorer_, *criu_checkpointer_, clock_, paths_});
+  checkpointer_ = std::make_unique<EngineCheckpointer>(*criu_checkpointer_, *crac_checkpointer_);
 
   const std::size_t cpus = std::max(1u, std::thread::hardware_concurrency());
   starts_ = std::make_unique<ThreadPool>(ThreadPool::Options{"starts", 4 + 2 * cpus, 4096});
@@ -310,6 +330,15 @@ absl::Status Agent::Parts::OpenStore() {
 }
 
 absl::Status Agent::Parts::Serve() {
+  Explainer::Options explainer;
+  explainer.node_id = options_.node_id;
+  explainer_ = std::make_unique<Explainer>(explainer, Explainer::Deps{
+      [this](const std::string& version_id) -> std::optional<Explainer::Version> {
+        const std::shared_ptr<VersionPool> version = pool_->Find(version_id);
+        if (version == nullptr) return std::nullopt;
+        return Explainer::Version{version->state().spec().freeze(), version->ControlDirs()};
+      },
+      *connector_, diagnoses_, clock_});
   FunctionsService::Options functions;
   functions.max_body_bytes = options_.max_body_bytes;
   functions_service_ = std::make_unique<FunctionsService>(
@@ -318,7 +347,7 @@ absl::Status Agent::Parts::Serve() {
              absl::AnyInvocable<void(absl::StatusOr<std::shared_ptr<VersionPool>>)> done) {
         FindVersion(version_id, deadline, std::move(done));
       },
-      *disk_, *timers_);
+      *disk_, *timers_, [this](const std::string& version_id) { return explainer_->Explain(version_id); });
   snapshots_service_ = std::make_unique<SnapshotsService>(*store_, security_, *disk_, *transfer_metrics_);
   images_service_ = std::make_unique<ImagesService>(*runtime_, security_, *exports_, *transfer_metrics_);
   ASSIGN_OR_RETURN(metrics_server_, MetricsServer::Create(options_.metrics_listen, registry_));

@@ -30,6 +30,8 @@ int main(int argc, char** argv) {
       ->transform(CLI::CheckedTransformer(std::map<std::string, ProfileRequest>{{"auto", ProfileRequest::kAuto},
                                                                                {"checkpoint", ProfileRequest::kCheckpoint},
                                                                                {"privileged", ProfileRequest::kPrivileged}}));
+  app.add_flag("--allow-crac-engine", options.allow_crac_engine,
+               "let functions of engine crac run as root with their container's capabilities, as a CRaC JDK needs");
   app.add_option("--network", options.network, "the engine's network for functions")->capture_default_str();
   app.add_option("--memory-limit", options.memory_limit_bytes, "bytes that functions may use [80 % of the available]")
       ->transform(CLI::AsSizeValue(false));

@@ -9,6 +9,7 @@
 #include "prometheus/gauge.h"
 #include "prometheus/histogram.h"
 #include "prometheus/registry.h"
+#include "thaw/common/v1/freezing.pb.h"
 
 namespace thaw::agent {
 
@@ -33,6 +34,9 @@ class AgentMetrics {
   // thaw_agent_checkpoints_total{outcome="published|refused|failed|canary_failed"}
   enum class CheckpointOutcome { kPublished, kRefused, kFailed, kCanaryFailed };
   void CountCheckpoint(CheckpointOutcome outcome);
+
+  // thaw_agent_obstacles_total{kind}: what looks before dumps, resources and CRIU have found in the way.
+  void CountObstacle(thaw::common::v1::ObstacleKind kind);
 
   // thaw_agent_checkpoint_duration_seconds (from the grant to the published snapshot),
   // thaw_agent_checkpoint_frozen_seconds (how long the process stood still), thaw_agent_checkpoint_bytes (raw).
@@ -60,6 +64,7 @@ class AgentMetrics {
   std::array<std::array<prometheus::Counter*, 3>, 4> starts_;
   std::array<std::array<prometheus::Counter*, 5>, 4> invocations_;
   std::array<prometheus::Counter*, 4> checkpoints_;
+  std::array<prometheus::Counter*, thaw::common::v1::ObstacleKind_ARRAYSIZE> obstacles_{};
   prometheus::Histogram* phase_container_;
   prometheus::Histogram* phase_fetch_;
   prometheus::Histogram* phase_restore_;

@@ -30,6 +30,8 @@ struct Options {
   // or are not checkpointed.
   std::string criu_bundle;
   ProfileRequest profile = ProfileRequest::kAuto;
+  // Functions of engine crac run as root with what their container may do, for a CRaC JDK runs CRIU itself.
+  bool allow_crac_engine = false;
   std::string network = "bridge";
   // What functions may use of the host's memory; 0: 80 % of what was available at the start.
   std::uint64_t memory_limit_bytes = 0;

@@ -35,6 +35,8 @@ struct FrozenInstance {
   InstanceAfter instance = InstanceAfter::kServing;
   // Where the dump lies, to be published; empty on failure.
   std::string dump_dir;
+  // As SnapshotInfo.engine has it; empty: CRIU, whose version the canary's slot says.
+  std::string engine;
   DumpReport report;
   // The instance that goes on has been given the secrets for after the restore.
   bool sealed = false;

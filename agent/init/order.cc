@@ -18,9 +18,23 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr int64_t kMaxTimeoutMs = 60 * 60 * 1000;
+constexpr size_t kReasonLimit = 4096;
 
 Outcome Wrong(const std::string& field, const std::string& expected) {
   return Outcome(Code::kInvalidArgument, "order field '" + field + "' must be " + expected);
+}
+
+std::string TextIn(const Json& json, const char* name) {
+  if (!json.is_object()) return "";
+  const auto it = json.find(name);
+  return it != json.end() && it->is_string() ? it->get<std::string>() : "";
+}
+
+bool NumberIn(const Json& json, const char* name, int* number) {
+  const auto it = json.find(name);
+  if (it == json.end() || !it->is_number_integer()) return false;
+  *number = it->get<int>();
+  return true;
 }
 
 bool HasNul(const std::string& text) { return text.find('\0') != std::string::npos; }
@@ -128,6 +142,31 @@ class Fields {
     return given;
   }
 
+  std::vector<DescriptorAction> Actions(const char* name) {
+    std::vector<DescriptorAction> result;
+    const Json* value = Find(name, false);
+    if (value == nullptr) return result;
+    const std::string expected = "an array of objects with action (close, reopen, ignore), kind, what, pid and fd";
+    if (!value->is_array()) {
+      Fault(name, expected);
+      return result;
+    }
+    for (const Json& item : *value) {
+      DescriptorAction action;
+      const std::string act = TextIn(item, "action");
+      action.action = act == "close" ? Action::kClose : act == "reopen" ? Action::kReopen : Action::kIgnore;
+      action.kind = TextIn(item, "kind");
+      action.what = TextIn(item, "what");
+      if ((act != "close" && act != "reopen" && act != "ignore") || action.kind.empty() || !NumberIn(item, "pid", &action.pid) ||
+          !NumberIn(item, "fd", &action.fd)) {
+        Fault(name, expected);
+        return {};
+      }
+      result.push_back(std::move(action));
+    }
+    return result;
+  }
+
   void Fault(const std::string& field, const std::string& expected) {
     if (fault_.ok()) fault_ = Wrong(field, expected);
   }
@@ -170,6 +209,15 @@ std::string ParseInstance(Fields& fields) {
   return instance;
 }
 
+// A directory below /cracdata; empty when it may be left out and is.
+std::string ParseDir(Fields& fields, const char* name, bool required) {
+  std::string dir = fields.String(name, required);
+  if (dir.empty() && !required) return dir;
+  while (dir.size() > 1 && dir.back() == '/') dir.pop_back();
+  if (!IsSnapshotDir(dir)) fields.Fault(name, "an absolute path below /cracdata without '.' or '..'");
+  return dir;
+}
+
 StartOrder ParseStart(Fields& fields) {
   StartOrder start;
   start.argv = fields.Argv("argv");
@@ -178,30 +226,27 @@ StartOrder ParseStart(Fields& fields) {
   if (start.cwd[0] != '/') fields.Fault("cwd", "an absolute path");
   start.uid = static_cast<uid_t>(fields.Integer("uid", false, 0, 0xfffffffeLL, 1000));
   start.gid = static_cast<gid_t>(fields.Integer("gid", false, 0, 0xfffffffeLL, 1000));
+  start.privileged = fields.Bool("privileged", false);
+  start.snapshot = ParseDir(fields, "snapshot", false);
   start.instance = ParseInstance(fields);
   start.meta = fields.String("meta", false);
   start.given = fields.Given();
   return start;
 }
 
-std::string ParseDir(Fields& fields) {
-  std::string dir = fields.String("dir", true);
-  while (dir.size() > 1 && dir.back() == '/') dir.pop_back();
-  if (!IsSnapshotDir(dir)) fields.Fault("dir", "an absolute path below /cracdata without '.' or '..'");
-  return dir;
-}
-
 DumpOrder ParseDump(Fields& fields) {
   DumpOrder dump;
-  dump.dir = ParseDir(fields);
+  dump.dir = ParseDir(fields, "dir", true);
   dump.leave_running = fields.Bool("leave_running", false);
   dump.timeout_ms = fields.Integer("timeout_ms", true, 1, kMaxTimeoutMs, 0);
+  dump.check = fields.Bool("check", true);
+  dump.actions = fields.Actions("actions");
   return dump;
 }
 
 RestoreOrder ParseRestore(Fields& fields) {
   RestoreOrder restore;
-  restore.dir = ParseDir(fields);
+  restore.dir = ParseDir(fields, "dir", true);
   restore.stdout_pipe = fields.String("stdout_pipe", false);
   restore.stderr_pipe = fields.String("stderr_pipe", false);
   if (!IsPipeName(restore.stdout_pipe)) fields.Fault("stdout_pipe", "like pipe:[123]");
@@ -217,6 +262,13 @@ RestoreOrder ParseRestore(Fields& fields) {
   restore.timeout_ms = fields.Integer("timeout_ms", true, 1, kMaxTimeoutMs, 0);
   restore.given = fields.Given();
   return restore;
+}
+
+// What a function is told: it ends up in a file of /run, and in an exception's message.
+std::string ParseReason(Fields& fields, bool required) {
+  std::string reason = fields.String("error", required);
+  if (reason.size() > kReasonLimit) reason.resize(kReasonLimit);
+  return reason;
 }
 
 KillOrder ParseKill(const Json& json, Fields& fields) {
@@ -250,11 +302,17 @@ Outcome ParseOrder(std::string_view line, Order* order) {
   if (op == "status") {
     order->what = StatusOrder{};
   } else if (op == "resume") {
-    order->what = ResumeOrder{};
+    order->what = ResumeOrder{.error = ParseReason(fields, false)};
+  } else if (op == "refuse") {
+    order->what = RefuseOrder{.error = ParseReason(fields, true)};
   } else if (op == "reset") {
     order->what = ResetOrder{};
+  } else if (op == "look") {
+    order->what = LookOrder{};
   } else if (op == "start") {
     order->what = ParseStart(fields);
+  } else if (op == "save") {
+    order->what = SaveOrder{.dir = ParseDir(fields, "dir", true)};
   } else if (op == "dump") {
     order->what = ParseDump(fields);
   } else if (op == "restore") {
@@ -264,7 +322,7 @@ Outcome ParseOrder(std::string_view line, Order* order) {
   } else if (op == "kill") {
     order->what = ParseKill(json, fields);
   } else {
-    return Wrong("op", "status, start, dump, resume, restore, give, kill or reset");
+    return Wrong("op", "status, start, look, save, dump, resume, refuse, restore, give, kill or reset");
   }
   return fields.fault();
 }

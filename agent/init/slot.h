@@ -15,6 +15,9 @@
 #include "agent/init/event_loop.h"
 #include "agent/init/function_log.h"
 #include "agent/init/line_server.h"
+#include "agent/init/obstacles/descriptor_actions.h"
+#include "agent/init/obstacles/finding.h"
+#include "agent/init/obstacles/system_view.h"
 #include "agent/init/order.h"
 #include "agent/init/output_capture.h"
 
@@ -73,6 +76,9 @@ class Slot {
     bool function_lost = false;  // see CriuRun::Interrupt
     std::optional<DumpOrder> dump;
     std::optional<RestoreOrder> restore;
+    // What the dump has done to the function, to be undone when it is over.
+    Undoing undoing;
+    double look_ms = 0;
     // Ends of the restored function's pipes, held until it runs.
     UniqueFd out_read, out_write, err_read, err_write;
     // Processes that ended meanwhile: the function may be among them.
@@ -89,6 +95,14 @@ class Slot {
     std::vector<std::function<void(const Outcome&, bool had_to_kill)>> done;
   };
 
+  // What came of looking before a dump.
+  struct Cleared {
+    Outcome outcome;
+    std::vector<Finding> findings;  // that stand in its way
+    Undoing undoing;
+    double look_ms = 0;
+  };
+
   using EndedCallback = std::function<void(const Outcome& outcome, bool had_to_kill)>;
 
   void OnOrder(uint64_t peer, std::string_view line);
@@ -97,12 +111,22 @@ class Slot {
 
   void DoStatus(uint64_t peer, uint64_t id);
   void DoStart(uint64_t peer, uint64_t id, const StartOrder& order);
+  void DoSave(uint64_t peer, uint64_t id, const SaveOrder& order);
+  void DoLook(uint64_t peer, uint64_t id);
   void DoDump(uint64_t peer, uint64_t id, const DumpOrder& order);
   void DoRestore(uint64_t peer, uint64_t id, const RestoreOrder& order);
-  void DoResume(uint64_t peer, uint64_t id);
+  void DoResume(uint64_t peer, uint64_t id, const ResumeOrder& order);
+  void DoRefuse(uint64_t peer, uint64_t id, const RefuseOrder& order);
   void DoGive(uint64_t peer, uint64_t id, const GiveOrder& order);
   void DoKill(uint64_t peer, uint64_t id, const KillOrder& order);
   void DoReset(uint64_t peer, uint64_t id);
+
+  SystemView View() const;
+  // Looks for obstacles and carries out the order's actions; when it fails, nothing of them remains. FAILED_PRECONDITION
+  // with the findings when one has no action.
+  Cleared ClearForDump(const DumpOrder& order, const std::string& images);
+  // Opens again what was closed, and lets the processes go on, whatever fails.
+  Outcome Undo(const Undoing& undoing);
 
   // FAILED_PRECONDITION unless the slot is empty and CRIU or the user's program may be run; cleans a slot that
   // an earlier function has used.
@@ -120,13 +144,17 @@ class Slot {
   void OnFirstProcessEnded(int wait_status);
   void ForgetFunction();
 
-  Outcome MakeMarker(const std::string& name);
+  // Makes the file that a function waits for; it appears with its whole content.
+  Outcome MakeMarker(const std::string& name, const std::string& content);
+  void OnCheckpointRequest(uint64_t peer);
+  void OnWish(uint64_t peer);
   std::vector<pid_t> FunctionPids() const;
   void Log(const std::string& message);
 
   void AnswerOk(uint64_t peer, uint64_t id);
   void AnswerOk(uint64_t peer, uint64_t id, nlohmann::json fields);
-  void AnswerError(uint64_t peer, uint64_t id, const Outcome& outcome, const std::string& log = "");
+  void AnswerError(uint64_t peer, uint64_t id, const Outcome& outcome, const std::string& log = "",
+                   const std::vector<Finding>& findings = {});
 
   EventLoop& loop_;
   FunctionLog log_;
@@ -148,6 +176,9 @@ class Slot {
   std::string awaited_marker_;
   uint64_t requesting_peer_ = 0;
   double last_request_ms_ = 0;
+  // The marker that tells a function that its wish for a checkpoint is refused, or "".
+  std::string refusal_marker_;
+  double last_wish_ms_ = 0;
 };
 
 }  // namespace thaw::init

@@ -1,4 +1,5 @@
 // The part of Slot that drives CRIU.
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -34,6 +35,12 @@ double Rounded(double ms) { return std::round(ms * 100) / 100; }
 
 constexpr char kNoCriu[] =
     "there is no criu: the agent mounts none (--criu-bundle), and the image has none of its own (4.1.1 or newer)";
+
+// The whole log of the last run that failed, for people: the answer has its end only.
+void KeepLog(const std::string& log) {
+  UniqueFd file(::open(kFailedCriuLog, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
+  (void)!::write(file.get(), log.data(), log.size());
+}
 
 std::string WorkFile(const char* name) { return std::string(kWorkDir) + "/" + name; }
 
@@ -87,10 +94,18 @@ void Slot::DoDump(uint64_t peer, uint64_t id, const DumpOrder& order) {
                                                            "dump directory " + order.dir + " is not empty")
                                                  : ErrnoOutcome(errno, "cannot make directory " + images));
   }
+  Cleared cleared = ClearForDump(order, images);
+  if (!cleared.outcome.ok()) {
+    if (Outcome emptied = EmptyDirectory(order.dir); !emptied.ok()) Log(emptied.message());
+    Log("dump refused: " + cleared.outcome.message());
+    return AnswerError(peer, id, cleared.outcome, "", cleared.findings);
+  }
   auto job = std::make_unique<Job>();
   job->peer = peer;
   job->order_id = id;
   job->dump = order;
+  job->undoing = cleared.undoing;
+  job->look_ms = cleared.look_ms;
   CriuRun::Options options = CriuOptions(function_->uid, function_->gid);
   options.arguments = DumpArguments({.criu = criu_,
                                      .pid = function_->pid,
@@ -100,6 +115,9 @@ void Slot::DoDump(uint64_t peer, uint64_t id, const DumpOrder& order) {
                                      .leave_running = order.leave_running});
   options.env.push_back(std::string(kActionFilesVariable) + "=" + order.dir + "/files");
   BeginJob(std::move(job), options, order.timeout_ms);
+  if (job_ == nullptr) {
+    if (Outcome undone = Undo(cleared.undoing); !undone.ok()) Log(undone.message());
+  }
 }
 
 void Slot::DoRestore(uint64_t peer, uint64_t id, const RestoreOrder& order) {
@@ -186,6 +204,12 @@ void Slot::FinishDump(Job& job, const CriuRun::Result& result) {
       outcome = FailurePipe::ParseFailure(reason);
     }
   }
+  // What was dumped and ended needs nothing undone; what CRIU has spoilt will be killed.
+  if (ended == job.ended.end() && !job.function_lost) {
+    const Outcome undone = Undo(job.undoing);
+    if (outcome.ok()) outcome = undone;
+    if (!undone.ok()) Log(undone.message());
+  }
   if (outcome.ok()) {
     const std::string stats = ReadSmallFile(WorkFile("stats-dump"));
     AnswerOk(job.peer, job.order_id,
@@ -196,6 +220,7 @@ void Slot::FinishDump(Job& job, const CriuRun::Result& result) {
               {"stdout_pipe", function_->out->pipe_name()},
               {"stderr_pipe", function_->err->pipe_name()},
               {"resume", awaited_marker_},
+              {"look_ms", job.look_ms},
               {"uid", function_->uid},
               {"gid", function_->gid}});
     function_->dumped = !order.leave_running;
@@ -203,7 +228,8 @@ void Slot::FinishDump(Job& job, const CriuRun::Result& result) {
   } else {
     if (Outcome emptied = EmptyDirectory(order.dir); !emptied.ok()) Log(emptied.message());
     Log("dump failed: " + outcome.message());
-    AnswerError(job.peer, job.order_id, outcome, LogTail(result.log));
+    KeepLog(result.log);
+    AnswerError(job.peer, job.order_id, outcome, LogTail(result.log), FindingsOfCriuLog(result.log));
   }
   if (ended != job.ended.end()) {
     OnFirstProcessEnded(ended->second);
@@ -224,16 +250,23 @@ void Slot::FinishRestore(Job& job, CriuRun::Result result) {
   // next dump of it impossible to restore.
   if (result.outcome.ok()) SetLastPid(HighestPid());
   if (result.outcome.ok()) result.outcome = LayDownSocketLinks(order.dir + "/files");
-  if (result.outcome.ok() && !order.resume.empty()) result.outcome = MakeMarker(order.resume);
+  if (result.outcome.ok()) {
+    Undoing undoing;
+    result.outcome = ReadUndoing(order.dir + "/images", &undoing);
+    if (result.outcome.ok()) result.outcome = Undo(undoing);
+  }
+  if (result.outcome.ok() && !order.resume.empty()) result.outcome = MakeMarker(order.resume, "");
   if (!result.outcome.ok() || ending_) {
     const Outcome outcome =
         result.outcome.ok() ? Outcome(Code::kAborted, "the function was killed meanwhile") : result.outcome;
+    KeepLog(result.log);
     Log("restore of " + order.instance + " failed: " + outcome.message());
     EndEverything(SIGKILL, 0, [this, peer = job.peer, id = job.order_id, outcome,
-                               log = LogTail(result.log)](const Outcome& ended, bool) {
+                               log = LogTail(result.log),
+                               findings = FindingsOfCriuLog(result.log)](const Outcome& ended, bool) {
       if (!ended.ok()) return AnswerError(peer, id, ended, log);
       if (CleanSlot().ok()) dirty_ = false;
-      AnswerError(peer, id, outcome, log);
+      AnswerError(peer, id, outcome, log, findings);
     });
     return;
   }

@@ -56,6 +56,8 @@ class Instance {
   Timers::Id idle_timer = 0;
   // The scheduler has allowed its checkpoint, which waits for the call under way.
   bool checkpoint_granted = false;
+  // Its own code has asked for a checkpoint and waits for the outcome.
+  bool checkpoint_wished = false;
   // Held over orders that overlap its life (SlotInit::Give) and while the slot is taken away from it; before the pool's lock.
   absl::Mutex orders_mu;
   // The pool's count of changed config and secrets that it has been, or is being, told of.

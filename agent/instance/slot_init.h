@@ -11,7 +11,9 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "thaw/common/v1/freezing.pb.h"
 
 namespace thaw::agent {
 
@@ -45,6 +47,10 @@ struct StartOrder {
   std::string working_dir;
   std::uint32_t uid = 1000;
   std::uint32_t gid = 1000;
+  // As root, with what the container may do: for an engine whose process freezes itself.
+  bool privileged = false;
+  // The snapshot that the command is going to restore, as the container sees it; empty for a cold start.
+  std::string snapshot_dir;
   std::string instance_id;
   std::string meta;
   Given given;
@@ -55,6 +61,8 @@ struct DumpOrder {
   std::string dir;
   bool leave_running = true;
   absl::Duration time_limit;
+  // What Look() found, each with its action: close, reopen or ignore. Anything else that is in the way refuses the dump.
+  std::vector<thaw::common::v1::Finding> actions;
 };
 
 struct DumpReport {
@@ -82,7 +90,8 @@ struct RestoreOrder {
 };
 
 struct InitEvent {
-  enum class Kind { kExit, kCheckpointReady, kDisconnected };
+  // kCheckpointWished: the function itself asks for a checkpoint, and waits; it is answered by freezing it or by Refuse().
+  enum class Kind { kExit, kCheckpointReady, kCheckpointWished, kDisconnected };
   Kind kind = Kind::kExit;
   std::string instance_id;
   int pid = 0;
@@ -109,8 +118,16 @@ class SlotInit {
 
   virtual absl::StatusOr<InitStatus> GetStatus(absl::Duration limit) = 0;
   virtual absl::StatusOr<int> Start(const StartOrder& order, absl::Duration limit) = 0;
+  // Adds the writable files of a function that has frozen itself into `dir`/images, and ended by that.
+  virtual absl::StatusOr<DumpReport> Save(const std::string& dir, absl::Duration limit) = 0;
+  // What would break a dump, or a restore elsewhere, as the function is now; without actions (that is the rules' part).
+  virtual absl::StatusOr<std::vector<thaw::common::v1::Finding>> Look(absl::Duration limit) = 0;
+  // An error has its findings and the end of CRIU's log with it: DiagnosisOf().
   virtual absl::StatusOr<DumpReport> Dump(const DumpOrder& order) = 0;
-  virtual absl::Status Resume(absl::Duration limit) = 0;
+  // Lets the function go on after a checkpoint; `why_not` is what it is told when there was none, and empty otherwise.
+  virtual absl::Status Resume(absl::string_view why_not, absl::Duration limit) = 0;
+  // Tells a function that wished for a checkpoint why it gets none. OK when none did.
+  virtual absl::Status Refuse(absl::string_view why, absl::Duration limit) = 0;
   virtual absl::StatusOr<int> Restore(const RestoreOrder& order) = 0;
   // Replaces what the running function was given, as a whole.
   virtual absl::Status Give(const Given& given, absl::Duration limit) = 0;

@@ -503,6 +503,10 @@ void VersionPool::OnInitEvent(const std::string& instance_id, const InitEvent& e
   const auto it = instances_.find(instance_id);
   if (it == instances_.end()) return;
   const InstancePtr instance = it->second;
+  if (event.kind == InitEvent::Kind::kCheckpointWished) {
+    OnCheckpointWished(instance, actions);
+    return;
+  }
   instance->exit = event;
   if (event.kind == InitEvent::Kind::kDisconnected) instance->exit->signal = "the end of its container";
   if (instance->state() != InstanceState::kIdle) return;
@@ -619,6 +623,7 @@ void VersionPool::OnCheckpointGrant(const std::string& instance_id, bool granted
                      it->second->state() != InstanceState::kGone && checkpoint_instance_ == instance_id && !retired_;
   if (!granted) {
     if (checkpoint_instance_ == instance_id) checkpoint_instance_.clear();
+    if (it != instances_.end()) RefuseWish(it->second, "the cluster does not want one of this function now", actions);
     no_checkpoint_before_ =
         retry_after == absl::ZeroDuration() ? absl::InfiniteFuture() : deps_.clock.Now() + retry_after;
     GiveWhereDue(actions);
@@ -687,6 +692,8 @@ void VersionPool::RunCheckpoint(const InstancePtr& instance, CheckpointRequest r
   {
     Actions actions;
     absl::MutexLock lock(&mu_);
+    if (frozen.status.ok()) instance->checkpoint_wished = false;
+    RefuseWish(instance, std::string(frozen.status.message()), actions);
     instance->sealed = instance->sealed || frozen.sealed;
     if (frozen.instance == InstanceAfter::kLost || instance->exit.has_value() || retired_) {
       Stop(instance, actions);

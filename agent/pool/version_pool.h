@@ -194,6 +194,13 @@ class VersionPool : public std::enable_shared_from_this<VersionPool> {
   void BeginCheckpoint(const InstancePtr& instance, Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void RunCheckpoint(const InstancePtr& instance, CheckpointRequest request) ABSL_LOCKS_EXCLUDED(mu_);
 
+  // checkpoint_wishes.cc: the function's own code asks for a checkpoint, whatever the number of calls.
+  void OnCheckpointWished(const InstancePtr& instance, Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Why such a wish can't be granted; empty when it can.
+  std::string ReasonAgainstWish(const std::string& instance_id) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Tells the function, if it waits, why it got none.
+  void RefuseWish(const InstancePtr& instance, std::string why, Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
   // Whether instances that are started cold may be frozen yet: until they are, or will not be, they go without secrets for
   // after the restore.
   bool AwaitsFreeze() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

@@ -54,7 +54,7 @@ absl::StatusOr<std::unique_ptr<FunctionConnection>> Restorer::Restore(Slot& slot
   order.meta = MakeInstanceMeta(slot.version_id(), manifest.info().invocations());
   order.time_limit = time_limit;
   order.given = given;
-  const absl::StatusOr<int> pid = slot.init().Restore(order);
+  const absl::StatusOr<int> pid = engines_.OfSnapshot(manifest.info().engine()).Restore(slot, order);
   if (!pid.ok()) {
     // By its directory: a canary's snapshot has no id yet.
     return WithReason(absl::Status(pid.status().code(),

@@ -250,6 +250,15 @@ absl::StatusOr<std::unique_ptr<FunctionConnection>> ThawStarter::StartCold(const
   order.instance_id = instance_id;
   order.given = given;
   order.meta = MakeInstanceMeta(version.spec().version_id(), 0);
+  const CheckpointEngine& engine = deps_.engines.OfVersion(version.spec().engine());
+  const absl::Status usable = engine.Usable(image);
+  if (usable.ok()) {
+    RETURN_IF_ERROR(engine.PrepareStart(image, slot, order));
+  } else {
+    // It serves all the same; its checkpoint is refused with the same words.
+    deps_.log->warn("event=engine_not_usable version={} engine={} error=\"{}\"", version.spec().version_id(),
+                    std::string(engine.name()), usable.ToString());
+  }
   const absl::StatusOr<int> pid = slot.init().Start(order, kStartOrderLimit);
   if (!pid.ok()) {
     return WithReason(absl::Status(pid.status().code(), absl::StrCat("function ", version.spec().function_name(),

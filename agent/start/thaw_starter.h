@@ -40,6 +40,7 @@ class ThawStarter final : public InstanceStarter {
     SnapshotSource& snapshots;
     ImageSource& images;
     Restorer& restorer;
+    const Engines& engines;
     AgentMetrics& metrics;
     const Clock& clock;
     Paths paths;

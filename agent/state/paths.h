@@ -20,6 +20,7 @@ namespace thaw::agent {
 //         dump-<instance>/             a checkpoint being written
 //         <snapshot>/                  a snapshot laid out for restoring
 //     snapshots/                       the store (agent/snapshot): chunks/, manifests/, staging/, quarantine/
+//     criu-logs/<version>.log          CRIU's whole log of the version's last dump that it refused
 //     versions.pb                      the last known state of the versions, for a start without the scheduler
 //
 // <slot> is 16 hex digits and <data> at most 60 bytes, so that `iofs/<name>.sock` stays below the 108 bytes of a unix
@@ -41,6 +42,8 @@ class Paths {
   std::string Version(absl::string_view version) const { return absl::StrCat(data_, "/versions/", version); }
   std::string Cracdata(absl::string_view version) const { return absl::StrCat(Version(version), "/cracdata"); }
   std::string SnapshotStore() const { return absl::StrCat(data_, "/snapshots"); }
+  std::string CriuLogs() const { return absl::StrCat(data_, "/criu-logs"); }
+  std::string CriuLog(absl::string_view version) const { return absl::StrCat(CriuLogs(), "/", version, ".log"); }
   std::string VersionStates() const { return absl::StrCat(data_, "/versions.pb"); }
 
   // The same places as the container sees them.

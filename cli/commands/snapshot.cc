@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "cli/commands/context.h"
+#include "cli/commands/snapshot_explain.h"
 #include "cli/output/format.h"
 #include "cli/output/table.h"
 #include "cli/output/wire.h"
@@ -147,6 +148,7 @@ void AddSnapshotCommands(CLI::App& root, Context& context, Command& selected) {
       "Examples:\n"
       "  thaw snapshot ls demo/hello\n"
       "  thaw snapshot inspect 4f2a91c0\n"
+      "  thaw snapshot explain demo/hello   what keeps it from being frozen\n"
       "  thaw snapshot rm 4f2a91c0          the next start is cold; running instances stay\n");
   const auto bind = [&context, &selected, arguments](
                         CLI::App* command, absl::Status (*run)(Context&, const SnapshotArguments&)) {
@@ -173,6 +175,7 @@ void AddSnapshotCommands(CLI::App& root, Context& context, Command& selected) {
   remove->alias("delete");
   remove->add_option("id", arguments->ids, "Their ids, or how they begin")->required()->type_name("ID");
   bind(remove, &Remove);
+  AddSnapshotExplain(*snapshot, context, selected);
 }
 
 }  // namespace thaw::cli

@@ -75,6 +75,9 @@ class GatewayClient {
   virtual absl::StatusOr<std::vector<commonpb::Secret>> ListSecrets(const std::string& app_id) = 0;
   virtual absl::Status DeleteSecret(const std::string& app_id, const std::string& name) = 0;
 
+  virtual absl::StatusOr<gatewaypb::ExplainFreezingResponse> ExplainFreezing(
+      const gatewaypb::ExplainFreezingRequest& request) = 0;
+
   virtual absl::StatusOr<std::vector<std::string>> FindImage(const std::string& image_id) = 0;
   // Sends the archive that `produce` gives to the sink, in parts of any size.
   virtual absl::StatusOr<gatewaypb::PushImageResponse> PushImage(

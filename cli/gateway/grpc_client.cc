@@ -253,6 +253,11 @@ class GrpcGatewayClient final : public GatewayClient {
     return taken.ok() ? status : taken;
   }
 
+  absl::StatusOr<gatewaypb::ExplainFreezingResponse> ExplainFreezing(
+      const gatewaypb::ExplainFreezingRequest& request) override {
+    return Unary<gatewaypb::ExplainFreezingResponse>(&gatewaypb::Admin::Stub::ExplainFreezing, request, kQuickCall);
+  }
+
   absl::StatusOr<gatewaypb::ServerInfo> GetServerInfo() override {
     return Unary<gatewaypb::ServerInfo>(&gatewaypb::Admin::Stub::GetServerInfo,
                                         gatewaypb::GetServerInfoRequest(), kQuickCall);

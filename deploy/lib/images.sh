@@ -152,25 +152,37 @@ images_prometheus() {
 
 IMAGES_JAVA_RUNTIME_FILES=(deploy/images/java-runtime/Dockerfile)
 
-# JDK and CRIU: made while thaw-init is being compiled.
+# What a runtime image of JDK is made on: Debian 13 has 21 and 25, Debian 12 has 17.
+images_java_suite() { if [[ $1 == 17 ]]; then echo bookworm; else echo trixie; fi; }
+
+# images_java_runtime_base [JDK]: JDK and CRIU, made while thaw-init is being compiled.
 images_java_runtime_base() {
-  local hash context
-  hash=$(hash_words "$(image_id "$BASE_IMAGE")" "$(hash_files "${IMAGES_JAVA_RUNTIME_FILES[@]}")")
+  local jdk=${1:-21} hash context base
+  base=debian:$(images_java_suite "$jdk")-slim
+  hash=$(hash_words "$(image_id "$base")" "$(hash_files "${IMAGES_JAVA_RUNTIME_FILES[@]}")")
   context=$(images_context java-runtime-base "${IMAGES_JAVA_RUNTIME_FILES[@]}")
-  image_build thaw/java-runtime-base:latest "$hash" "$context" --target base
+  image_build "thaw/java-runtime-base:$(images_java_tag "$jdk")" "$hash" "$context" --target base \
+    --build-arg "BASE=$base" --build-arg "JDK=$jdk"
 }
 
-# images_java_runtime THAW-INIT: what Java functions run on, with this thaw-init and the FDK of out/fdk.
+# The tag of a JDK's images: `latest` is the default's.
+images_java_tag() { if [[ $1 == 21 ]]; then echo latest; else echo "jdk$1"; fi; }
+
+# images_java_runtime THAW-INIT [JDK]: what Java functions run on, with this thaw-init and the FDK of out/fdk.
 images_java_runtime() {
-  local init=$1 hash context alias
-  hash=$(hash_words "$(image_id "$BASE_IMAGE")" "$(hash_files "${IMAGES_JAVA_RUNTIME_FILES[@]}")" \
+  local init=$1 jdk=${2:-21} hash context alias base tag
+  base=debian:$(images_java_suite "$jdk")-slim
+  tag=${IMAGE_JAVA_RUNTIME%:*}:$(images_java_tag "$jdk")
+  hash=$(hash_words "$(image_id "$base")" "$(hash_files "${IMAGES_JAVA_RUNTIME_FILES[@]}")" \
     "$(sha256sum <"$init")" "$(cd "$THAW_OUT/fdk/runtime" && sha256sum ./*.jar)")
-  context=$(images_context java-runtime "${IMAGES_JAVA_RUNTIME_FILES[@]}")
+  context=$(images_context "java-runtime-$jdk" "${IMAGES_JAVA_RUNTIME_FILES[@]}")
   mkdir "$context/fdk"
   cp "$init" "$context/thaw-init"
   cp "$THAW_OUT"/fdk/runtime/*.jar "$context/fdk/"
-  image_build "$IMAGE_JAVA_RUNTIME" "$hash" "$context"
-  for alias in "${IMAGE_JAVA_RUNTIME_ALIASES[@]}"; do docker tag "$IMAGE_JAVA_RUNTIME" "$alias"; done
+  image_build "$tag" "$hash" "$context" --build-arg "BASE=$base" --build-arg "JDK=$jdk"
+  if [[ $jdk == 21 ]]; then
+    for alias in "${IMAGE_JAVA_RUNTIME_ALIASES[@]}"; do docker tag "$tag" "$alias"; done
+  fi
 }
 
 # The FDK, the demo's jars, and the image that functions are built in. Arguments go to build-fdk.

@@ -10,6 +10,7 @@
 
 #include "common/rpc/status.h"
 #include "common/version/version.h"
+#include "gateway/service/explain_freezing.h"
 #include "gateway/service/find_image.h"
 #include "gateway/service/push_image.h"
 #include "gateway/service/read_logs.h"
@@ -82,6 +83,16 @@ THAW_FORWARD(DeleteSecret, DeleteSecretRequest, DeleteSecretResponse, "the secre
 
 #undef THAW_FORWARD
 #undef THAW_NOTHING
+
+grpc::ServerUnaryReactor* AdminService::ExplainFreezing(grpc::CallbackServerContext* context,
+                                                        const v1::ExplainFreezingRequest* request,
+                                                        v1::ExplainFreezingResponse* response) {
+  return StartExplainFreezing(*context, *request, *response,
+                              {.catalogue = catalogue_.get(),
+                               .channels = deps_.channels,
+                               .deadline = DeadlineOf(*context, options_.request_limit),
+                               .node_limit = options_.explain_limit});
+}
 
 grpc::ServerUnaryReactor* AdminService::FindImage(grpc::CallbackServerContext* context,
                                                   const v1::FindImageRequest* request,

@@ -26,6 +26,8 @@ class AdminService final : public v1::Admin::CallbackService {
     absl::Duration request_limit = absl::Seconds(30);
     // Of one node's answer among several.
     absl::Duration node_limit = absl::Seconds(5);
+    // Of a look at a node's instances.
+    absl::Duration explain_limit = absl::Seconds(10);
     absl::Duration push_limit = absl::Minutes(30);
     // How long the merged logs wait for a silent node before the others' lines go out.
     absl::Duration log_settle = absl::Milliseconds(500);
@@ -66,6 +68,9 @@ class AdminService final : public v1::Admin::CallbackService {
   THAW_FORWARDED(DeleteSecret, DeleteSecretRequest, DeleteSecretResponse)
 #undef THAW_FORWARDED
 
+  grpc::ServerUnaryReactor* ExplainFreezing(grpc::CallbackServerContext* context,
+                                            const v1::ExplainFreezingRequest* request,
+                                            v1::ExplainFreezingResponse* response) override;
   grpc::ServerUnaryReactor* FindImage(grpc::CallbackServerContext* context, const v1::FindImageRequest* request,
                                       v1::FindImageResponse* response) override;
   grpc::ServerReadReactor<v1::PushImageRequest>* PushImage(grpc::CallbackServerContext* context,

@@ -348,6 +348,57 @@ TEST_F(CommandsTest, SnapshotIdsCanBeShortenedWhileTheyAreClear) {
   EXPECT_TRUE(env_.client->snapshots.empty());
 }
 
+TEST_F(CommandsTest, SnapshotExplainIsATableWithTheRemedyOfEach) {
+  gatewaypb::ExplainFreezingResponse known;
+  known.set_version_id("0123456789abcdef0123456789abcdef");
+  auto* look = known.add_diagnoses();
+  look->set_node_id("a");
+  look->set_instance_id("i1");
+  look->set_occasion("look");
+  look->mutable_at()->set_seconds(absl::ToUnixSeconds(env_.clock.Now()) - 2);
+  auto* finding = look->add_findings();
+  finding->set_kind(commonpb::OBSTACLE_KIND_TCP);
+  finding->set_what("10.0.0.2:41022 -> 10.0.0.7:5432");
+  finding->set_pid(10001);
+  finding->set_fd(14);
+  finding->add_opened_by("com.shop.Db.connect(Db.java:31)");
+  finding->set_action(commonpb::OBSTACLE_ACTION_ERROR);
+  finding->set_blocks(true);
+  finding->set_remedy("close it before the checkpoint");
+  auto* failed = known.add_diagnoses();
+  failed->set_node_id("b");
+  failed->set_occasion("checkpoint");
+  failed->set_error("criu dump failed");
+  failed->set_raw_log("Error (a.c:1): something");
+  failed->add_uncured("openssl: statically linked");
+  env_.client->explanation = known;
+  EXPECT_EQ(Run({"snapshot", "explain", "shop/hello"}), 0);
+  EXPECT_EQ(env_.client->explained.back().function().path(), "shop/hello");
+  EXPECT_THAT(env_.out.str(), HasSubstr("look at instance i1 on node a, 2 s ago: it can't be frozen\n"));
+  EXPECT_THAT(env_.out.str(),
+              HasSubstr("tcp   10.0.0.2:41022 -> 10.0.0.7:5432 (descriptor 14)  com.shop.Db.connect(Db.java:31)  error   close it "
+                        "before the checkpoint\n"));
+  EXPECT_THAT(env_.out.str(), HasSubstr("criu dump failed"));
+  EXPECT_THAT(env_.out.str(), HasSubstr("openssl: statically linked"));
+  env_.out.str("");
+  EXPECT_EQ(Run({"snapshot", "explain", "shop/hello", "--json"}), 0);
+  EXPECT_EQ(Json()["diagnoses"][0]["findings"][0]["kind"], "tcp");
+  EXPECT_EQ(Json()["diagnoses"][0]["findings"][0]["action"], "error");
+  EXPECT_EQ(Json()["diagnoses"][0]["findings"][0]["blocks"], true);
+  EXPECT_EQ(Json()["diagnoses"][1]["raw_log"], "Error (a.c:1): something");
+  env_.out.str("");
+  EXPECT_EQ(Run({"snapshot", "explain", "shop/hello", "--raw-log"}), 0);
+  EXPECT_EQ(env_.out.str(), "Error (a.c:1): something\n");
+}
+
+TEST_F(CommandsTest, SnapshotExplainSaysWhenNothingIsInTheWay) {
+  gatewaypb::ExplainFreezingResponse known;
+  known.add_diagnoses()->set_occasion("look");
+  env_.client->explanation = known;
+  EXPECT_EQ(Run({"snapshot", "explain", "shop/hello"}), 0);
+  EXPECT_THAT(env_.out.str(), HasSubstr("nothing stands in the way\n"));
+}
+
 TEST_F(CommandsTest, NodesSayWhyTheyAreNotReady) {
   EXPECT_EQ(Run({"nodes"}), 0);
   EXPECT_THAT(env_.out.str(), HasSubstr("suspect"));

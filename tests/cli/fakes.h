@@ -64,6 +64,11 @@ class FakeGatewayClient : public GatewayClient {
   absl::StatusOr<commonpb::Secret> SetSecret(const commonpb::SetSecretRequest& request) override;
   absl::StatusOr<std::vector<commonpb::Secret>> ListSecrets(const std::string& app_id) override;
   absl::Status DeleteSecret(const std::string& app_id, const std::string& name) override;
+  absl::StatusOr<gatewaypb::ExplainFreezingResponse> ExplainFreezing(
+      const gatewaypb::ExplainFreezingRequest& request) override {
+    explained.push_back(request);
+    return explanation;
+  }
   absl::StatusOr<std::vector<std::string>> FindImage(const std::string& image_id) override;
   absl::StatusOr<gatewaypb::PushImageResponse> PushImage(
       const gatewaypb::PushImageRequest::Header& header,
@@ -81,6 +86,8 @@ class FakeGatewayClient : public GatewayClient {
   std::vector<commonpb::Node> nodes;
   std::vector<commonpb::SnapshotInfo> snapshots;
   std::map<std::pair<std::string, std::string>, std::string> secrets;  // app id and name -> value
+  absl::StatusOr<gatewaypb::ExplainFreezingResponse> explanation = gatewaypb::ExplainFreezingResponse();
+  std::vector<gatewaypb::ExplainFreezingRequest> explained;
   std::map<std::string, std::vector<std::string>> images;  // image id -> nodes
   std::vector<gatewaypb::LogLine> log;
   gatewaypb::ServerInfo server_info;

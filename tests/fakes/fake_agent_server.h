@@ -9,6 +9,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "common/rpc/security.h"
@@ -59,6 +60,12 @@ class FakeAgentServer {
   bool AwaitCalls(int calls) ABSL_LOCKS_EXCLUDED(mu_);
   bool AwaitCancelled(int cancelled) ABSL_LOCKS_EXCLUDED(mu_);
 
+  // What Explain answers for every version; NOT_FOUND at first.
+  void set_explanation(absl::StatusOr<agent::v1::ExplainResponse> explanation) ABSL_LOCKS_EXCLUDED(mu_) {
+    absl::MutexLock lock(&mu_);
+    explanation_ = std::move(explanation);
+  }
+
   // Image archives by id.
   void AddImage(const std::string& id, const std::string& archive) ABSL_LOCKS_EXCLUDED(mu_);
   std::map<std::string, std::string> images() const ABSL_LOCKS_EXCLUDED(mu_);
@@ -92,6 +99,7 @@ class FakeAgentServer {
   int refused_ ABSL_GUARDED_BY(mu_) = 0;
   int log_streams_ ABSL_GUARDED_BY(mu_) = 0;
   absl::Status log_failure_ ABSL_GUARDED_BY(mu_);
+  absl::StatusOr<agent::v1::ExplainResponse> explanation_ ABSL_GUARDED_BY(mu_) = absl::NotFoundError("never run here");
   std::map<std::string, std::string> images_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, std::vector<std::string>> logs_ ABSL_GUARDED_BY(mu_);
 };

@@ -31,6 +31,10 @@ class FakeSlotInit final : public agent::SlotInit {
     agent::RestoreOrder last_restore ABSL_GUARDED_BY(mu);
     agent::Given last_given ABSL_GUARDED_BY(mu);
     absl::Status give_result ABSL_GUARDED_BY(mu);
+    agent::DumpOrder last_dump ABSL_GUARDED_BY(mu);
+    // What a look finds.
+    std::vector<thaw::common::v1::Finding> findings ABSL_GUARDED_BY(mu);
+    absl::Status look_result ABSL_GUARDED_BY(mu);
 
     void Tell(const agent::InitEvent& event) ABSL_LOCKS_EXCLUDED(mu) {
       EventHandler told;
@@ -68,8 +72,20 @@ class FakeSlotInit final : public agent::SlotInit {
     control_->status.meta = order.meta;
     return 10001;
   }
+  absl::StatusOr<agent::DumpReport> Save(const std::string& dir, absl::Duration) override {
+    absl::MutexLock lock(&control_->mu);
+    control_->orders.push_back(absl::StrCat("save ", dir));
+    if (!control_->dump_result.ok()) return control_->dump_result;
+    return agent::DumpReport();
+  }
+  absl::StatusOr<std::vector<thaw::common::v1::Finding>> Look(absl::Duration) override {
+    absl::MutexLock lock(&control_->mu);
+    if (!control_->look_result.ok()) return control_->look_result;
+    return control_->findings;
+  }
   absl::StatusOr<agent::DumpReport> Dump(const agent::DumpOrder& order) override {
     absl::MutexLock lock(&control_->mu);
+    control_->last_dump = order;
     control_->orders.push_back(absl::StrCat("dump ", order.dir));
     if (!control_->dump_result.ok()) return control_->dump_result;
     agent::DumpReport report;
@@ -79,9 +95,14 @@ class FakeSlotInit final : public agent::SlotInit {
     report.uid = report.gid = 1000;
     return report;
   }
-  absl::Status Resume(absl::Duration) override {
+  absl::Status Resume(absl::string_view why_not, absl::Duration) override {
     absl::MutexLock lock(&control_->mu);
-    control_->orders.push_back("resume");
+    control_->orders.push_back(why_not.empty() ? "resume" : absl::StrCat("resume: ", why_not));
+    return absl::OkStatus();
+  }
+  absl::Status Refuse(absl::string_view why, absl::Duration) override {
+    absl::MutexLock lock(&control_->mu);
+    control_->orders.push_back(absl::StrCat("refuse: ", why));
     return absl::OkStatus();
   }
   absl::StatusOr<int> Restore(const agent::RestoreOrder& order) override {

@@ -180,6 +180,44 @@ TEST_F(AdminTest, CallsAfterAnUpdatesAnswerRunTheNewVersion) {
   EXPECT_NE(function.version_id(), *before);
 }
 
+TEST_F(AdminTest, ExplainFreezingMergesAllNodesNewestFirstAndNamesThoseThatFail) {
+  const auto diagnosed = [](std::int64_t second, const char* occasion) {
+    agent::v1::ExplainResponse response;
+    auto* diagnosis = response.add_diagnoses();
+    diagnosis->mutable_at()->set_seconds(second);
+    diagnosis->set_occasion(occasion);
+    diagnosis->add_findings()->set_what("/data/x");
+    return response;
+  };
+  const auto explain = [this](v1::ExplainFreezingResponse& response) {
+    grpc::ClientContext context;
+    v1::ExplainFreezingRequest request;
+    request.mutable_function()->set_id("fn");
+    return FromGrpcStatus(admin_->ExplainFreezing(&context, request, &response));
+  };
+  v1::ExplainFreezingResponse nothing;
+  const absl::Status unknown = explain(nothing);
+  EXPECT_TRUE(absl::IsFailedPrecondition(unknown)) << unknown;
+  EXPECT_EQ(ReasonOf(unknown), "NOTHING_KNOWN");
+
+  a_.set_explanation(diagnosed(100, "checkpoint"));
+  b_.set_explanation(diagnosed(200, "look"));
+  v1::ExplainFreezingResponse both;
+  ASSERT_TRUE(explain(both).ok());
+  ASSERT_EQ(both.diagnoses_size(), 2);
+  EXPECT_EQ(both.diagnoses(0).node_id(), "b");
+  EXPECT_EQ(both.diagnoses(1).node_id(), "a");
+  EXPECT_EQ(both.diagnoses(1).findings(0).what(), "/data/x");
+  EXPECT_NE(both.version_id(), "");
+
+  b_.set_explanation(absl::InternalError("its disk is full"));
+  v1::ExplainFreezingResponse one;
+  ASSERT_TRUE(explain(one).ok());
+  ASSERT_EQ(one.diagnoses_size(), 2);
+  EXPECT_EQ(one.diagnoses(0).node_id(), "b");
+  EXPECT_THAT(one.diagnoses(0).error(), HasSubstr("its disk is full"));
+}
+
 TEST_F(AdminTest, FindImageAsksAllNodes) {
   const auto find = [this] {
     grpc::ClientContext context;

@@ -41,7 +41,10 @@ void SetDeadline(grpc::ClientContext& context, absl::Duration limit) {
 }
 
 // Where deploy/images/build-fdk leaves its jars.
-std::string TestFunctionsDir() { return OutDir() + "/fdk/functions"; }
+std::string FdkDir(const std::string& project) {
+  return absl::StrCat(OutDir(), "/fdk/", project);
+}
+std::string TestFunctionsDir() { return FdkDir("functions"); }
 
 // Where images_criu of deploy/lib/images.sh leaves the self-contained CRIU.
 std::string CriuBundleDir() { return OutDir() + "/criu"; }
@@ -237,12 +240,14 @@ absl::StatusOr<std::string> Cluster::CreateFunction(const std::string& name, con
   *made.mutable_timeout() = ToProto(function.timeout);
   *made.mutable_idle_timeout() = ToProto(function.idle_timeout);
   for (const auto& [key, value] : function.config) (*made.mutable_config())[key] = value;
+  *made.mutable_freeze() = function.freeze;
   if (function.checkpoint_after == 0) {
     made.mutable_checkpoint()->set_mode(thaw::common::v1::CheckpointPolicy::MODE_NEVER);
   } else {
     made.mutable_checkpoint()->set_mode(thaw::common::v1::CheckpointPolicy::MODE_AFTER_INVOCATIONS);
     made.mutable_checkpoint()->set_after_invocations(function.checkpoint_after);
   }
+  *made.mutable_freeze() = function.freeze;
   thaw::common::v1::Function answer;
   RETURN_IF_ERROR(FromGrpcStatus(admin_->CreateFunction(&context, request, &answer)));
   return answer.id();
@@ -363,17 +368,22 @@ std::string HttpGet(int port, const std::string& path) {
   return body == std::string::npos ? "" : answer.substr(body + 4);
 }
 
-absl::StatusOr<std::string> JavaTestImage(const std::string& name, const std::string& handler) {
+absl::StatusOr<std::string> JavaTestImage(const std::string& name, const std::string& handler, const std::string& base) {
+  return JavaImageOf("functions", name, handler, base);
+}
+
+absl::StatusOr<std::string> JavaImageOf(const std::string& project, const std::string& name, const std::string& handler,
+                                        const std::string& base) {
   const std::string tag = absl::StrCat("thaw-test/", name, ":latest");
   char pattern[] = "/tmp/ti-XXXXXX";
   const std::string dir = mkdtemp(pattern);
   // The layers are found again by their content, so that making the image a second time takes no time.
   fs::create_directories(dir + "/app");
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(TestFunctionsDir(), error)) {
+  for (const auto& entry : fs::directory_iterator(FdkDir(project), error)) {
     fs::copy_file(entry.path(), dir + "/app/" + entry.path().filename().string(), error);
   }
-  std::ofstream(dir + "/Dockerfile") << "FROM " << RuntimeImage() << "\nCOPY app/ /function/app/\nCMD [\"" << handler
+  std::ofstream(dir + "/Dockerfile") << "FROM " << (base.empty() ? RuntimeImage() : base) << "\nCOPY app/ /function/app/\nCMD [\"" << handler
                                      << "\"]\n";
   const CommandResult built =
       RunCommand({"docker", "build", "-q", "-t", tag, dir}, absl::Minutes(3), {{"DOCKER_BUILDKIT", "0"}});

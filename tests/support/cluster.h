@@ -33,6 +33,7 @@ struct TestFunction {
   absl::Duration idle_timeout = absl::Seconds(60);
   // 0: never.
   std::uint32_t checkpoint_after = 5;
+  thaw::common::v1::FreezeSettings freeze;
 };
 
 // A whole cluster of real processes on this machine: scheduler, gateway, agents over the real Docker Engine. Everything
@@ -136,8 +137,11 @@ class Cluster {
 std::string HttpGet(int port, const std::string& path);
 
 // An image `thaw-test/<name>` FROM the Java runtime image with the jar of tests/functions/java and `handler` as its
-// command; made once, found again after.
-absl::StatusOr<std::string> JavaTestImage(const std::string& name, const std::string& handler);
+// command; made once, found again after. `base`: another image than the default JDK's.
+absl::StatusOr<std::string> JavaTestImage(const std::string& name, const std::string& handler, const std::string& base = "");
+// The same with the jars of another project that deploy/images/build-fdk has built into fdk/<project>.
+absl::StatusOr<std::string> JavaImageOf(const std::string& project, const std::string& name, const std::string& handler,
+                                        const std::string& base = "");
 
 // Fails the test, or with a developer's machine skips it, when this host can't run the cluster: no engine, no runtime
 // image. With THAW_REQUIRE_HOST=1, as in CI, what is missing is a failure.

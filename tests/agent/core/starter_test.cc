@@ -8,9 +8,13 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "agent/checkpoint/crac_checkpointer.h"
 #include "agent/checkpoint/criu_checkpointer.h"
+#include "agent/engine/crac_engine.h"
+#include "agent/instance/diagnosis.h"
 #include "agent/start/thaw_starter.h"
 #include "common/log/log.h"
 #include "common/rpc/client.h"
@@ -106,11 +110,18 @@ class StarterTest : public ::testing::Test {
         }
       }
     };
-    starter_ = std::make_unique<ThawStarter>(
-        ThawStarter::Options(), ThawStarter::Deps{slots_, store_, *source_, images_, restorer_, metrics_, clock_, *paths_,
-                                                  NullLogger()});
+    MakeStarter(/*allow_crac=*/false);
   }
   ~StarterTest() override { fs::remove_all(root_); }
+
+  void MakeStarter(bool allow_crac) {
+    crac_engine_ = std::make_unique<CracEngine>(allow_crac, *paths_);
+    engines_ = std::make_unique<Engines>(criu_engine_, *crac_engine_);
+    restorer_ = std::make_unique<Restorer>(dialer_, clock_, *engines_);
+    starter_ = std::make_unique<ThawStarter>(
+        ThawStarter::Options(), ThawStarter::Deps{slots_, store_, *source_, images_, *restorer_, *engines_, metrics_,
+                                                  clock_, *paths_, NullLogger()});
+  }
 
   void HoldSnapshot() {
     source_->put_chunks();
@@ -128,6 +139,11 @@ class StarterTest : public ::testing::Test {
     return starter_->Start(std::move(request));
   }
 
+  StartOrder LastStart() {
+    const auto control = slots_.control(static_cast<std::size_t>(slots_.created()) - 1);
+    absl::MutexLock lock(&control->mu);
+    return control->last_start;
+  }
   std::string LaidOut() const { return absl::StrCat(root_, "/versions/v1/cracdata/", snapshot_id_); }
 
   std::string root_;
@@ -136,7 +152,10 @@ class StarterTest : public ::testing::Test {
   FakeSlotFactory slots_;
   FakeSnapshotStore origin_, store_;
   FakeDialer dialer_;
-  Restorer restorer_{dialer_, clock_};
+  CriuEngine criu_engine_;
+  std::unique_ptr<CracEngine> crac_engine_;
+  std::unique_ptr<Engines> engines_;
+  std::unique_ptr<Restorer> restorer_;
   FakeImages images_;
   prometheus::Registry registry_;
   AgentMetrics metrics_{registry_};
@@ -335,6 +354,71 @@ TEST_F(StarterTest, FunctionThatNeverListensIsNamedAndLeavesNothing) {
   EXPECT_EQ(slots_.alive(), 0);
 }
 
+TEST_F(StarterTest, CracEngineStartsTheJvmWithItsOptionsAndPrivilegesWhereItIsAllowed) {
+  MakeStarter(/*allow_crac=*/true);
+  version_.mutable_spec()->set_engine("crac");
+  images_.image.labels[kCracEngineLabel] = "criuengine";
+  ASSERT_TRUE(Start().ok());
+  const StartOrder order = LastStart();
+  EXPECT_EQ(order.argv, (std::vector<std::string>{"java", "-XX:CRaCEngine=criuengine",
+                                                  "-XX:CRaCCheckpointTo=/cracdata/dump-i1/images", "-cp", "x",
+                                                  "com.example.fn.HelloFunction::handleRequest"}));
+  EXPECT_EQ(order.env.at("THAW_ENGINE"), "crac");
+  EXPECT_TRUE(order.privileged);
+  EXPECT_EQ(order.uid, 0u);
+  EXPECT_TRUE(fs::exists(root_ + "/versions/v1/cracdata/dump-i1"));
+}
+
+TEST_F(StarterTest, CracEngineThatTheOperatorDoesNotAllowStartsAsAnyFunctionDoes) {
+  version_.mutable_spec()->set_engine("crac");
+  images_.image.labels[kCracEngineLabel] = "criuengine";
+  ASSERT_TRUE(Start().ok());
+  const StartOrder order = LastStart();
+  EXPECT_EQ(order.argv, (std::vector<std::string>{"java", "-cp", "x", "com.example.fn.HelloFunction::handleRequest"}));
+  EXPECT_FALSE(order.env.contains("THAW_ENGINE"));
+  EXPECT_FALSE(order.privileged);
+  EXPECT_EQ(order.uid, 1000u);
+}
+
+TEST_F(StarterTest, CracEngineNamesWhatTheImageLacks) {
+  const CracEngine engine(true, *paths_);
+  EXPECT_TRUE(absl::StrContains(engine.Usable(images_.image).message(), "label io.thaw.crac-engine")) << engine.Usable(images_.image);
+  images_.image.labels[kCracEngineLabel] = "criuengine";
+  EXPECT_TRUE(engine.Usable(images_.image).ok()) << engine.Usable(images_.image);
+  images_.image.entrypoint = {"/bin/sh", "-c"};
+  EXPECT_TRUE(absl::StrContains(engine.Usable(images_.image).message(), "begins with java")) << engine.Usable(images_.image);
+}
+
+TEST_F(StarterTest, SnapshotOfEngineCracIsRestoredByASecondJvm) {
+  MakeStarter(/*allow_crac=*/true);
+  images_.image.labels[kCracEngineLabel] = "criuengine";
+  ASSERT_TRUE(CracEngine::WriteRestoreCommand(root_ + "/dump", images_.image).ok());
+  v1::Manifest draft;
+  draft.set_format(1);
+  draft.mutable_info()->set_version_id("v1");
+  draft.mutable_info()->set_engine("crac criuengine");
+  const auto manifest = store_.Publish(root_ + "/dump", draft);
+  ASSERT_TRUE(manifest.ok()) << manifest.status();
+  *version_.mutable_snapshot() = manifest->info();
+  version_.mutable_spec()->set_engine("crac");
+  const auto started = Start();
+  ASSERT_TRUE(started.ok()) << started.status();
+  EXPECT_EQ(started->record.kind, StartKind::kRestored) << started->record.fallback_reason;
+  const StartOrder order = LastStart();
+  EXPECT_EQ(order.argv, (std::vector<std::string>{"java", "-XX:CRaCEngine=criuengine",
+                                                  absl::StrCat("-XX:CRaCRestoreFrom=/cracdata/", manifest->info().id(), "/images")}));
+  EXPECT_EQ(order.snapshot_dir, absl::StrCat("/cracdata/", manifest->info().id()));
+  EXPECT_EQ(order.env.at("JAVA_HOME"), "/j");
+  EXPECT_TRUE(order.privileged);
+
+  // On a node that does not allow it: cold, and the reason is said.
+  MakeStarter(/*allow_crac=*/false);
+  const auto refused = Start();
+  ASSERT_TRUE(refused.ok());
+  EXPECT_EQ(refused->record.kind, StartKind::kCold);
+  EXPECT_TRUE(absl::StrContains(refused->record.fallback_reason, "--allow-crac-engine")) << refused->record.fallback_reason;
+}
+
 TEST_F(StarterTest, MissingImageIsNoColdStart) {
   slots_.FailCreates(WithReason(absl::FailedPreconditionError("nobody has it"), reason::kImageUnavailable));
   EXPECT_EQ(ReasonOf(Start().status()), reason::kImageUnavailable);
@@ -346,7 +430,8 @@ class CheckpointerTest : public StarterTest {
  protected:
   CheckpointerTest()
       : checkpointer_(CriuCheckpointer::Options{.node_id = "a"},
-                      CriuCheckpointer::Deps{store_, slots_, images_, restorer_, clock_, *paths_, NullLogger()}),
+                      CriuCheckpointer::Deps{store_, slots_, images_, *restorer_, clock_, *paths_, NullLogger(),
+                                             &diagnoses_, &metrics_}),
         slot_(*slots_.Create(version_, absl::InfiniteFuture())),
         connection_(dialer_.NewConnection("")) {
     request_.version = version_;
@@ -364,8 +449,28 @@ class CheckpointerTest : public StarterTest {
         }
         return FunctionReply{prepare_status_, {}, "{\"message\":\"the pool is busy\"}"};
       }
+      if (request.target == "/thaw/descriptors") return FunctionReply{descriptors_.empty() ? 404 : 200, {}, descriptors_};
       return FunctionReply{probe_status_, {}, ""};
     };
+  }
+
+  void Find(thaw::common::v1::ObstacleKind kind, const std::string& what, int fd) {
+    thaw::common::v1::Finding finding;
+    finding.set_kind(kind);
+    finding.set_what(what);
+    finding.set_pid(10001);
+    finding.set_fd(fd);
+    absl::MutexLock lock(&slots_.control(0)->mu);
+    slots_.control(0)->findings.push_back(finding);
+  }
+  void AddRule(thaw::common::v1::ObstacleKind kind, thaw::common::v1::ObstacleAction action) {
+    auto* rule = request_.version.mutable_spec()->mutable_freeze()->add_rules();
+    rule->set_kind(kind);
+    rule->set_action(action);
+  }
+  thaw::common::v1::Diagnosis LastDiagnosis() const {
+    const auto all = diagnoses_.Get(version_.spec().version_id());
+    return all.empty() ? thaw::common::v1::Diagnosis() : all[0];
   }
 
   // What init would have written.
@@ -379,6 +484,8 @@ class CheckpointerTest : public StarterTest {
     return names;
   }
 
+  std::string descriptors_;
+  DiagnosisLog diagnoses_;
   CriuCheckpointer checkpointer_;
   std::unique_ptr<Slot> slot_;
   std::unique_ptr<FunctionConnection> connection_;
@@ -400,7 +507,7 @@ TEST_F(CheckpointerTest, FreezesVerifiesAndPublishes) {
   EXPECT_EQ(published->snapshot.invocations(), 5u);
   EXPECT_NE(published->canary_slot, nullptr);
   EXPECT_EQ(Volume(), std::vector<std::string>{published->snapshot.id()}) << "laid out already, no half dump left";
-  EXPECT_EQ(asked_, (std::vector<std::string>{"POST /thaw/checkpoint", "GET /thaw/probe"})) << "the user's handler is not called";
+  EXPECT_EQ(asked_, (std::vector<std::string>{"GET /thaw/descriptors", "POST /thaw/checkpoint", "GET /thaw/probe"})) << "the user's handler is not called";
 }
 
 TEST_F(CheckpointerTest, LateSecretsComeAfterTheDumpAndBeforeTheInstanceWakes) {
@@ -450,6 +557,54 @@ TEST_F(CheckpointerTest, ResourceThatRefusesCancelsAndItServesOn) {
   EXPECT_EQ(frozen.instance, InstanceAfter::kServing);
   EXPECT_TRUE(slots_.control(0)->Orders().empty()) << "nothing was dumped";
   EXPECT_TRUE(Volume().empty());
+  const auto diagnosis = LastDiagnosis();
+  EXPECT_EQ(diagnosis.occasion(), "checkpoint");
+  ASSERT_EQ(diagnosis.findings_size(), 1);
+  EXPECT_EQ(diagnosis.findings(0).kind(), thaw::common::v1::OBSTACLE_KIND_RESOURCE);
+  EXPECT_EQ(diagnosis.findings(0).what(), "the pool is busy");
+  EXPECT_NE(diagnosis.error(), "");
+}
+
+TEST_F(CheckpointerTest, WhatIsInTheWayRefusesBeforeTheDumpAndSaysWhoOpenedIt) {
+  descriptors_ = R"json({"descriptors":[{"fd":7,"opened_by":["com.example.Db.connect(Db.java:12)"]}]})json";
+  Find(thaw::common::v1::OBSTACLE_KIND_TCP, "10.0.0.2:1 -> 10.0.0.7:5432", 7);
+  const FrozenInstance frozen = checkpointer_.Freeze(request_);
+  EXPECT_EQ(ReasonOf(frozen.status), reason::kCheckpointRefused);
+  EXPECT_NE(frozen.status.message().find("10.0.0.7:5432"), absl::string_view::npos) << frozen.status;
+  EXPECT_EQ(frozen.instance, InstanceAfter::kServing);
+  EXPECT_EQ(slots_.control(0)->Orders(), std::vector<std::string>{"resume"}) << "nothing was dumped";
+  EXPECT_TRUE(Volume().empty());
+  const auto diagnosis = LastDiagnosis();
+  ASSERT_EQ(diagnosis.findings_size(), 1);
+  EXPECT_TRUE(diagnosis.findings(0).blocks());
+  EXPECT_EQ(diagnosis.findings(0).opened_by(0), "com.example.Db.connect(Db.java:12)");
+}
+
+TEST_F(CheckpointerTest, ARuleLetsTheDumpGoOnWithItsAction) {
+  Find(thaw::common::v1::OBSTACLE_KIND_TCP, "10.0.0.2:1 -> 10.0.0.7:5432", 7);
+  AddRule(thaw::common::v1::OBSTACLE_KIND_TCP, thaw::common::v1::OBSTACLE_ACTION_CLOSE);
+  const FrozenInstance frozen = checkpointer_.Freeze(request_);
+  ASSERT_TRUE(frozen.status.ok()) << frozen.status;
+  absl::MutexLock lock(&slots_.control(0)->mu);
+  ASSERT_EQ(slots_.control(0)->last_dump.actions.size(), 1u);
+  EXPECT_EQ(slots_.control(0)->last_dump.actions[0].action(), thaw::common::v1::OBSTACLE_ACTION_CLOSE);
+}
+
+TEST_F(CheckpointerTest, CriusOwnErrorIsADiagnosisWithItsLog) {
+  absl::Status failed = absl::FailedPreconditionError("criu dump failed: something");
+  thaw::common::v1::Diagnosis told;
+  told.set_raw_log("Error (a.c:1): something");
+  told.add_findings()->set_kind(thaw::common::v1::OBSTACLE_KIND_OTHER);
+  AttachDiagnosis(told, failed);
+  {
+    absl::MutexLock lock(&slots_.control(0)->mu);
+    slots_.control(0)->dump_result = failed;
+  }
+  checkpointer_.Freeze(request_);
+  const auto diagnosis = LastDiagnosis();
+  EXPECT_EQ(diagnosis.raw_log(), "Error (a.c:1): something");
+  ASSERT_EQ(diagnosis.findings_size(), 1);
+  EXPECT_TRUE(diagnosis.findings(0).blocks());
 }
 
 TEST_F(CheckpointerTest, FailedDumpResumesTheFunction) {
@@ -460,7 +615,7 @@ TEST_F(CheckpointerTest, FailedDumpResumesTheFunction) {
   const FrozenInstance frozen = checkpointer_.Freeze(request_);
   EXPECT_EQ(ReasonOf(frozen.status), reason::kDiskFull);
   EXPECT_EQ(frozen.instance, InstanceAfter::kServing);
-  EXPECT_EQ(slots_.control(0)->Orders().back(), "resume");
+  EXPECT_EQ(slots_.control(0)->Orders().back(), "resume: no space left on device") << "the function is told why";
   EXPECT_TRUE(Volume().empty());
 }
 
@@ -475,6 +630,8 @@ TEST_F(CheckpointerTest, CanaryThatFailsPublishesNothing) {
   probe_status_ = 500;
   const std::size_t before = store_.List().size();
   EXPECT_FALSE(checkpointer_.Publish(request_, frozen, nullptr).ok());
+  EXPECT_EQ(LastDiagnosis().occasion(), "canary");
+  EXPECT_NE(LastDiagnosis().error(), "");
   EXPECT_EQ(store_.List().size(), before);
   EXPECT_TRUE(Volume().empty());
 }
@@ -493,6 +650,96 @@ TEST_F(CheckpointerTest, ImageWithoutOurFdkIsDumpedAsItIs) {
   ASSERT_TRUE(frozen.status.ok());
   EXPECT_TRUE(asked_.empty());
   EXPECT_EQ(slots_.control(0)->Orders(), std::vector<std::string>{"dump /cracdata/dump-i1"});
+}
+
+// A JVM of engine crac, as far as the agent sees it.
+class CracCheckpointerTest : public CheckpointerTest {
+ protected:
+  CracCheckpointerTest() {
+    MakeStarter(/*allow_crac=*/true);
+    MakeCheckpointer();
+    images_.image.labels[kCracEngineLabel] = "criuengine";
+    request_.version.mutable_spec()->set_engine("crac");
+    fs::create_directories(dump_);
+    fs::create_directories(slot_->iofs_dir());
+    dialer_.answer = [this](const FunctionRequest& request) -> absl::StatusOr<FunctionReply> {
+      asked_.push_back(request.method + " " + request.target);
+      if (request.target == "/thaw/probe") return FunctionReply{200, {}, "{\"checkpointFailure\":{\"message\":\"open socket\"}}"};
+      if (prepare_status_ == 200) at_checkpoint_();
+      return FunctionReply{prepare_status_, {}, "{\"message\":\"the pool is busy\"}"};
+    };
+  }
+  void MakeCheckpointer() {
+    criu_ = std::make_unique<CriuCheckpointer>(CriuCheckpointer::Options(), CriuCheckpointer::Deps{store_, slots_, images_, *restorer_,
+                                                                                                   clock_, *paths_, NullLogger()});
+    crac_ = std::make_unique<CracCheckpointer>(
+        CracCheckpointer::Options(), CracCheckpointer::Deps{*crac_engine_, images_, *restorer_, *criu_, clock_, *paths_});
+    checkpointer_of_engine_ = std::make_unique<EngineCheckpointer>(*criu_, *crac_);
+  }
+  // The JVM writes itself and ends.
+  void WriteAndEnd() {
+    fs::create_directories(dump_ + "/images");
+    std::ofstream(dump_ + "/images/core.img") << "core";
+    InitEvent exit;
+    exit.kind = InitEvent::Kind::kExit;
+    exit.signal = "SIGKILL";
+    slots_.control(0)->Tell(exit);
+  }
+
+  const std::string dump_ = root_ + "/versions/v1/cracdata/dump-i1";
+  std::function<void()> at_checkpoint_ = [this] { WriteAndEnd(); };
+  std::unique_ptr<CriuCheckpointer> criu_;
+  std::unique_ptr<CracCheckpointer> crac_;
+  std::unique_ptr<EngineCheckpointer> checkpointer_of_engine_;
+};
+
+TEST_F(CracCheckpointerTest, JvmThatHasWrittenItselfIsPublishedAndItsInstanceIsGone) {
+  const FrozenInstance frozen = checkpointer_of_engine_->Freeze(request_);
+  ASSERT_TRUE(frozen.status.ok()) << frozen.status;
+  EXPECT_EQ(frozen.instance, InstanceAfter::kLost);
+  EXPECT_EQ(slots_.control(0)->Orders(), std::vector<std::string>{"save /cracdata/dump-i1"});
+  const auto published = checkpointer_of_engine_->Publish(request_, frozen, nullptr);
+  ASSERT_TRUE(published.ok()) << published.status();
+  EXPECT_EQ(published->snapshot.engine(), "crac criuengine");
+  EXPECT_EQ(slots_.control(1)->Orders(), (std::vector<std::string>{"start", "reset"})) << "the canary is a second JVM";
+}
+
+TEST_F(CracCheckpointerTest, JvmThatGoesOnSaysWhyAndServes) {
+  at_checkpoint_ = [this] { std::ofstream(slot_->iofs_dir() + "/lsnr.sock") << ""; };
+  // The listener never goes in this test, so that the time limit decides.
+  CracCheckpointer::Options options;
+  options.dump_limit = absl::Milliseconds(20);
+  CracCheckpointer checkpointer(options, CracCheckpointer::Deps{*crac_engine_, images_, *restorer_, *criu_, clock_, *paths_});
+  const FrozenInstance frozen = checkpointer.Freeze(request_);
+  EXPECT_EQ(frozen.status.code(), absl::StatusCode::kFailedPrecondition) << frozen.status;
+  EXPECT_EQ(ReasonOf(frozen.status), reason::kCheckpointRefused);
+  EXPECT_TRUE(absl::StrContains(frozen.status.message(), "open socket")) << frozen.status;
+  EXPECT_EQ(frozen.instance, InstanceAfter::kServing);
+}
+
+TEST_F(CracCheckpointerTest, RefusalNamesWhoRefused) {
+  prepare_status_ = 409;
+  const FrozenInstance frozen = checkpointer_of_engine_->Freeze(request_);
+  EXPECT_TRUE(absl::StrContains(frozen.status.message(), "the pool is busy")) << frozen.status;
+  EXPECT_EQ(frozen.instance, InstanceAfter::kServing);
+
+  MakeStarter(/*allow_crac=*/false);
+  MakeCheckpointer();
+  const FrozenInstance forbidden = checkpointer_of_engine_->Freeze(request_);
+  EXPECT_EQ(forbidden.status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(absl::StrContains(forbidden.status.message(), "--allow-crac-engine")) << forbidden.status;
+  EXPECT_EQ(forbidden.instance, InstanceAfter::kServing);
+}
+
+TEST_F(CracCheckpointerTest, JvmThatEndsWithoutImagesIsAnError) {
+  at_checkpoint_ = [this] {
+    InitEvent exit;
+    exit.kind = InitEvent::Kind::kExit;
+    slots_.control(0)->Tell(exit);
+  };
+  const FrozenInstance frozen = checkpointer_of_engine_->Freeze(request_);
+  EXPECT_EQ(frozen.status.code(), absl::StatusCode::kInternal) << frozen.status;
+  EXPECT_EQ(frozen.instance, InstanceAfter::kLost);
 }
 
 }  // namespace

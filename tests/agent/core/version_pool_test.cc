@@ -527,6 +527,60 @@ TEST_F(VersionPoolTest, DeniedCheckpointIsAskedForAgainAfterThePause) {
   EXPECT_EQ(wanted_.size(), 2u);
 }
 
+TEST_F(VersionPoolTest, FunctionsOwnWishForACheckpointNeedsNoFiveCalls) {
+  Invoke();
+  starts_.RunAll();
+  InitEvent wish;
+  wish.kind = InitEvent::Kind::kCheckpointWished;
+  slots_.control(0)->Tell(wish);
+  ASSERT_EQ(wanted_.size(), 1u);
+  pool_->OnCheckpointGrant(wanted_[0], true, absl::ZeroDuration());
+  EXPECT_EQ(checkpoints_.RunAll(), 0) << "a call is under way";
+  starter_.functions[0]->AnswerOk();
+  EXPECT_EQ(checkpoints_.RunAll(), 1);
+  EXPECT_EQ(checkpointer_.freezes, 1);
+  EXPECT_TRUE(slots_.control(0)->Orders().empty()) << "nothing is refused";
+  slots_.control(0)->Tell(wish);
+  EXPECT_EQ(slots_.control(0)->Orders(),
+            std::vector<std::string>{"refuse: function hello has a snapshot already: snap1"});
+}
+
+TEST_F(VersionPoolTest, RefusedWishIsToldWithItsReason) {
+  VersionState never = MakeState();
+  never.mutable_spec()->mutable_checkpoint()->set_mode(thaw::common::v1::CheckpointPolicy::MODE_NEVER);
+  Make(never);
+  Invoke();
+  starts_.RunAll();
+  InitEvent wish;
+  wish.kind = InitEvent::Kind::kCheckpointWished;
+  slots_.control(0)->Tell(wish);
+  EXPECT_TRUE(wanted_.empty());
+  EXPECT_EQ(slots_.control(0)->Orders(),
+            std::vector<std::string>{
+                "refuse: function hello is never to be frozen: change its policy with `thaw functions update`"});
+}
+
+TEST_F(VersionPoolTest, WishThatTheClusterDeniesOrWhoseFreezeFailsIsToldSo) {
+  Invoke();
+  starts_.RunAll();
+  starter_.functions[0]->AnswerOk();
+  InitEvent wish;
+  wish.kind = InitEvent::Kind::kCheckpointWished;
+  slots_.control(0)->Tell(wish);
+  pool_->OnCheckpointGrant(wanted_.at(0), false, absl::Seconds(5));
+  slots_.control(0)->Tell(wish);
+  clock_.Advance(absl::Seconds(5));
+  slots_.control(0)->Tell(wish);
+  checkpointer_.freeze_result = WithReason(absl::FailedPreconditionError("open socket"), reason::kCheckpointRefused);
+  pool_->OnCheckpointGrant(wanted_.at(1), true, absl::ZeroDuration());
+  checkpoints_.RunAll();
+  EXPECT_EQ(slots_.control(0)->Orders(),
+            (std::vector<std::string>{"refuse: the cluster does not want one of this function now",
+                                      "refuse: the cluster has refused one of function hello a moment ago: try again later",
+                                      "refuse: open socket"}));
+  Warm(*starter_.functions[0]);
+}
+
 TEST_F(VersionPoolTest, CheckpointRequestThatASchedulerNeverHeardIsMadeAgain) {
   Invoke();
   starts_.RunAll();
@@ -639,7 +693,9 @@ TEST_F(VersionPoolTest, RecoveryRemovesSlotsAndProbesOfItsNodeButNoAgentAndNothi
   make("slot-of-b", "b", kSlotRole);
 
   testing::FakeDialer dialer;
-  Restorer restorer(dialer, clock_);
+  CriuEngine criu;
+  const Engines engines(criu, criu);
+  Restorer restorer(dialer, clock_, engines);
   NoInit connector;
   Pool pool(options_, PoolDeps{starter_, checkpointer_, slots_, *this, memory_, metrics_, starts_, checkpoints_,
                                housekeeping_, clock_, clock_, NullLogger()});

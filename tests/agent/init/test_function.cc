@@ -4,8 +4,10 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -118,6 +120,87 @@ std::string ReadFile(const std::string& path) {
   return content;
 }
 
+// An epoll that watches a pipe which only a child still has.
+int LoseEpollTarget() {
+  int ends[2];
+  if (pipe(ends) != 0) return -1;
+  const int epoll = epoll_create1(0);
+  epoll_event event{};
+  event.events = EPOLLIN;
+  epoll_ctl(epoll, EPOLL_CTL_ADD, ends[0], &event);
+  if (fork() == 0) {
+    for (int fd = 3; fd < 64; ++fd) {
+      if (fd != ends[0] && fd != ends[1]) close(fd);
+    }
+    while (true) pause();
+  }
+  close(ends[0]);
+  close(ends[1]);
+  return epoll;
+}
+
+std::string Result(long value) { return value < 0 ? strerror(errno) : std::to_string(value); }
+
+// Orders that leave something open, each answered with the descriptor's number, and those that use it.
+bool Obstacle(const std::string& word, const std::string& argument, std::string* answer) {
+  static epoll_event awaited{};
+  const int fd = atoi(argument.c_str());
+  char buffer[64] = {};
+  if (word == "keep") {
+    *answer = Result(open(argument.c_str(), argument.find("append") != std::string::npos ? O_RDWR | O_APPEND : O_RDWR));
+  } else if (word == "keep-read") {
+    *answer = Result(open(argument.c_str(), O_RDONLY));
+  } else if (word == "deleted") {
+    *answer = Result(open(argument.c_str(), O_RDWR | O_CREAT, 0600));
+    unlink(argument.c_str());
+  } else if (word == "connect") {
+    *answer = Result(UnixSocket(argument.c_str(), false));
+  } else if (word == "udp") {
+    *answer = Result(socket(AF_INET, SOCK_DGRAM, 0));
+  } else if (word == "epoll-lost") {
+    *answer = Result(LoseEpollTarget());
+  } else if (word == "sysv") {
+    const int segment = shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600);
+    *answer = shmat(segment, nullptr, 0) == reinterpret_cast<void*>(-1) ? strerror(errno) : "-1";
+  } else if (word == "pipe") {
+    int ends[2];
+    *answer = Result(pipe(ends) == 0 ? ends[0] : -1);
+  } else if (word == "map") {
+    const int file = open(argument.c_str(), O_RDONLY);
+    *answer = mmap(nullptr, 4096, PROT_READ, MAP_SHARED, file, 0) == MAP_FAILED ? strerror(errno) : "-1";
+    close(file);
+  } else if (word == "fd-read") {
+    const ssize_t count = read(fd, buffer, sizeof buffer - 1);
+    *answer = count < 0 ? strerror(errno) : "\"" + std::string(buffer, static_cast<size_t>(count)) + "\"";
+  } else if (word == "fd-read8") {
+    const ssize_t count = read(fd, buffer, 8);
+    *answer = count < 0 ? strerror(errno) : "\"" + std::string(buffer, static_cast<size_t>(count)) + "\"";
+  } else if (word == "fd-write") {
+    signal(SIGPIPE, SIG_IGN);
+    *answer = Result(write(fd, "written\n", 8));
+  } else if (word == "fd-watch") {
+    const int epoll = epoll_create1(0);
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.u64 = 0x1234567890ull;
+    epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+    *answer = Result(epoll);
+  } else if (word == "fd-wait") {
+    awaited = {};
+    const int count = epoll_wait(fd, &awaited, 1, 100);
+    *answer = count == 1 ? std::to_string(awaited.data.u64) : Result(count);
+  } else if (word == "fd-close") {
+    *answer = Result(close(fd));
+  } else if (word == "fd-next") {
+    const int next = open("/dev/null", O_RDONLY);
+    close(next);
+    *answer = std::to_string(next);
+  } else {
+    return false;
+  }
+  return true;
+}
+
 std::string Checkpoint(int* listener) {
   close(*listener);
   unlink(kLink);
@@ -224,6 +307,8 @@ int main() {
       answer = read(watch, event, sizeof event) > 0 ? reinterpret_cast<inotify_event*>(event)->name : "nothing";
     } else if (word == "checkpoint") {
       checkpoint = true;
+    } else if (Obstacle(word, argument, &answer)) {
+      // Done.
     } else if (word == "wait") {
       answer = last_wait;
     } else {

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.lang.reflect.Field;
+import java.util.Date;
 import java.util.Timer;
 import java.util.TimerTask;
 import java.util.concurrent.Semaphore;
@@ -56,12 +57,12 @@ class TimerCatchUpTest {
     void withoutItEachMissedPeriodIsMadeUpFor() throws Exception {
         timer.scheduleAtFixedRate(task, HOUR, HOUR);
         freeze(task, 100 * HOUR + HOUR);
-        // Any news makes the timer look at the clock.
+        // A task that is due before all others makes the timer look at the clock.
         timer.schedule(new TimerTask() {
             @Override
             public void run() {
             }
-        }, 0);
+        }, new Date(0));
         assertTrue(ran.tryAcquire(100, 10, TimeUnit.SECONDS));
     }
 
