@@ -92,6 +92,7 @@ absl::Status MakeDirectories(const Paths& paths) {
 absl::StatusOr<std::string> InstallSlotTools(const Options& options, const Paths& paths) {
   std::vector<ToolSource> sources = {{options.init_binary, "init"}};
   if (!options.criu_bundle.empty()) sources.push_back({options.criu_bundle, "criu"});
+  if (!options.preload_dir.empty()) sources.push_back({options.preload_dir, "preload"});
   return InstallTools(sources, paths);
 }
 
@@ -164,6 +165,7 @@ class Agent::Parts final : public PoolEvents, public SchedulerCommands {
   std::unique_ptr<MetricsServer> metrics_server_;
   std::unique_ptr<MemoryBudget> memory_;
   EngineInfo engine_;
+  NodeCpu cpu_;
   Profile profile_;
 
   std::unique_ptr<TimerThread> timers_;
@@ -208,6 +210,9 @@ absl::Status Agent::Parts::Start() {
   ASSIGN_OR_RETURN(security_, Security::Load(options_.security));
   RETURN_IF_ERROR(security_->CheckListenAddress(options_.listen));
   RETURN_IF_ERROR(security_->CheckPlainListenAddress(options_.metrics_listen));
+  ASSIGN_OR_RETURN(cpu_, MakeNodeCpu(ReadHostCpu(), options_.cpu_features));
+  log_->info("event=cpu model=\"{}\" level={} limit={} features={}", cpu_.host.model,
+             std::string(CpuLevelName(LevelOf(cpu_.reported))), std::string(CpuLevelName(cpu_.limit)), cpu_.reported.size());
   RETURN_IF_ERROR(MakeDirectories(paths_));
   ASSIGN_OR_RETURN(tools_, InstallSlotTools(options_, paths_));
   log_->info("event=tools_installed tools={} criu=\"{}\"", tools_,
@@ -224,6 +229,7 @@ absl::Status Agent::Parts::Start() {
   connector_ = std::make_unique<UnixSlotInitConnector>();
   SchedulerLink::Options link;
   link.address = options_.scheduler;
+  link.node_id = options_.node_id;
   link_ = std::make_unique<SchedulerLink>(link, channels_, *this, *timers_, *metrics_, log_);
   peers_ = std::make_unique<GrpcPeers>(channels_);
   image_fetcher_ = std::make_unique<ImageFetcher>(*runtime_, *peers_, *transfer_metrics_);
@@ -251,13 +257,17 @@ absl::Status Agent::Parts::Start() {
   slots_ = std::make_unique<ContainerSlots>(
       slots, ContainerSlots::Deps{*runtime_, *connector_, *images_, clock_, paths_, log_});
   ThawStarter::Options starter;
+  starter.has_preload = !options_.preload_dir.empty();
   starter.restore_limit = options_.restore_limit;
+  starter.node_id = options_.node_id;
+  starter.cpu = cpu_;
   starter.listen_limit = options_.listen_limit;
   starter_ = std::make_unique<ThawStarter>(
       starter, ThawStarter::Deps{*slots_, *store_, *snapshots_, *images_, *restorer_, *engines_, *metrics_,
                                      clock_, paths_, log_});
   CriuCheckpointer::Options checkpointer;
   checkpointer.node_id = options_.node_id;
+  checkpointer.cpu = cpu_;
   checkpointer.dump_limit = options_.dump_limit;
   criu_checkpointer_ = std::make_unique<CriuCheckpointer>(
       checkpointer, CriuCheckpointer::Deps{*store_, *slots_, *images_, *restorer_, clock_, paths_, log_,
@@ -433,9 +443,9 @@ thaw::scheduler::v1::Register Agent::Parts::MakeRegister() {
   node.set_container_profile(std::string(profile_.name()));
   node.set_profile_note(profile_.note);
   node.set_agent_version(kVersion);
+  node.MergeFrom(cpu_.AsNode(options_.node_id));
   utsname host;
   uname(&host);
-  node.set_architecture(host.machine);
   node.set_kernel(host.release);
   for (auto& snapshot : store_->List()) *message.add_snapshots() = std::move(snapshot);
   for (const std::string& image_id : images_->Known()) message.add_image_ids(image_id);

@@ -108,6 +108,11 @@ AgentMetrics::AgentMetrics(prometheus::Registry& registry) {
   recovered_slots = &recovered.Add({{"what", "slot"}});
   removed_orphans = &recovered.Add({{"what", "orphan"}});
   removed_half_dumps = &recovered.Add({{"what", "half_dump"}});
+  unfit_snapshots = &prometheus::BuildCounter()
+                         .Name("thaw_agent_unfit_snapshots_total")
+                         .Help("Cold starts because this node's CPU lacks what the version's snapshot relies on")
+                         .Register(registry)
+                         .Add({});
   scheduler_connected = &prometheus::BuildGauge()
                              .Name("thaw_agent_scheduler_connected")
                              .Help("1 while the stream to the scheduler is open")

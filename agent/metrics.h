@@ -57,6 +57,8 @@ class AgentMetrics {
   prometheus::Counter* recovered_slots;
   prometheus::Counter* removed_orphans;
   prometheus::Counter* removed_half_dumps;
+  // thaw_agent_unfit_snapshots_total: cold starts because this node's CPU lacks what the version's snapshot relies on.
+  prometheus::Counter* unfit_snapshots;
   // thaw_agent_scheduler_connected: 1 while the stream is open.
   prometheus::Gauge* scheduler_connected;
 

@@ -75,6 +75,8 @@ inline constexpr absl::Duration kRemovedSnapshotMemory = absl::Hours(24 * 30);
 // --- leases ---
 inline constexpr std::size_t kMaxLeases = 200'000;
 inline constexpr std::size_t kMaxLeasesPerRequest = 10'000;
+// Of a snapshot or a node: the kernel knows some 250 of x86.
+inline constexpr std::size_t kMaxCpuFeatures = 1'000;
 inline constexpr std::size_t kMaxGatewayIdBytes = 128;
 inline constexpr std::size_t kMaxWatchers = 1'000;
 

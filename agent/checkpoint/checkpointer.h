@@ -11,6 +11,7 @@
 #include "agent/invoke/function_connection.h"
 #include "agent/pool/slot.h"
 #include "agent/pool/version_state.h"
+#include "agent/uniqueness/cures.h"
 
 namespace thaw::agent {
 
@@ -38,6 +39,8 @@ struct FrozenInstance {
   // As SnapshotInfo.engine has it; empty: CRIU, whose version the canary's slot says.
   std::string engine;
   DumpReport report;
+  // Of its random numbers; empty when they were not looked at.
+  CureReport cures;
   // The instance that goes on has been given the secrets for after the restore.
   bool sealed = false;
 };
@@ -49,7 +52,8 @@ class Checkpointer {
 
   // Freezes the instance and lets it go on. Errors:
   //
-  //   FAILED_PRECONDITION  refused by the function's resources, or by CRIU (CHECKPOINT_REFUSED)
+  //   FAILED_PRECONDITION  refused by the function's resources, or by CRIU, or its restores would share random numbers
+  //                        and its settings do not accept that (CHECKPOINT_REFUSED)
   //   DEADLINE_EXCEEDED    it took too long (CHECKPOINT_TIMEOUT)
   //   RESOURCE_EXHAUSTED   no disk space (DISK_FULL)
   //   UNAVAILABLE          the image has no CRIU

@@ -19,6 +19,7 @@
 #include "agent/checkpoint/obstacle_rules.h"
 #include "agent/checkpoint/refusal.h"
 #include "agent/instance/diagnosis.h"
+#include "agent/start/thaw_starter.h"
 #include "common/ids/ids.h"
 #include "common/rpc/client.h"
 #include "common/status/reasons.h"
@@ -30,6 +31,7 @@ namespace {
 constexpr char kFdkLabel[] = "io.thaw.fdk";
 constexpr absl::Duration kReadyLimit = absl::Seconds(5);
 constexpr absl::Duration kResetLimit = absl::Seconds(10);
+constexpr absl::Duration kRandomnessLimit = absl::Seconds(10);
 constexpr absl::Duration kStatusLimit = absl::Seconds(5);
 
 absl::Status Refused(absl::Status status, absl::string_view function) {
@@ -113,6 +115,7 @@ absl::StatusOr<DumpReport> CriuCheckpointer::LookAndDump(const CheckpointRequest
   }
   order.dir = Paths::CracdataInside(dump_name);
   order.leave_running = true;
+  order.without_cures = WithoutCures(request.version.spec().freeze());
   order.time_limit = options_.dump_limit;
   absl::StatusOr<DumpReport> report = request.slot->init().Dump(order);
   if (report.ok()) return report;
@@ -178,6 +181,21 @@ FrozenInstance CriuCheckpointer::Freeze(const CheckpointRequest& request) {
     frozen.status = fdk.status();
     return frozen;
   }
+  const auto& settings = request.version.spec().freeze();
+  const absl::StatusOr<std::vector<ProcessRandomness>> randomness = slot.init().Randomness(kRandomnessLimit);
+  if (!randomness.ok()) {
+    frozen.status = Refused(randomness.status(), name);
+    return frozen;
+  }
+  frozen.cures = JudgeCures(*randomness, settings, *fdk);
+  thaw::common::v1::Diagnosis diagnosis = NewDiagnosis(request, "checkpoint");
+  diagnosis.mutable_cures()->Add(frozen.cures.cures.begin(), frozen.cures.cures.end());
+  diagnosis.mutable_uncured()->Add(frozen.cures.uncured.begin(), frozen.cures.uncured.end());
+  if (const absl::Status may = MayFreeze(frozen.cures, settings); !may.ok()) {
+    frozen.status = Refused(may, name);
+    Record(request, std::move(diagnosis), frozen.status);
+    return frozen;
+  }
   std::filesystem::remove_all(dump_dir, error);
   if (mkdir(dump_dir.c_str(), 0700) != 0) {
     frozen.status = Refused(errno == ENOSPC ? absl::ResourceExhaustedError("the disk is full")
@@ -185,7 +203,6 @@ FrozenInstance CriuCheckpointer::Freeze(const CheckpointRequest& request) {
                             name);
     return frozen;
   }
-  thaw::common::v1::Diagnosis diagnosis = NewDiagnosis(request, "checkpoint");
   std::map<int, std::vector<std::string>> openers;
   bool asleep = false;
   if (*fdk) {
@@ -231,7 +248,7 @@ absl::Status CriuCheckpointer::Canary(const CheckpointRequest& request, const v1
                                       const std::string& name, Slot& slot) {
   ASSIGN_OR_RETURN(std::unique_ptr<FunctionConnection> connection,
                    deps_.restorer.Restore(slot, manifest, name, absl::StrCat("canary-", request.instance_id),
-                                          MakeGiven(request.version, false),                                          options_.canary_limit));
+                                          MakeGiven(request.version, false), options_.canary_limit));
   if (!manifest.listener_link().empty()) return absl::OkStatus();  // No FDK of ours: that it listens is all it can say.
   FunctionRequest probe;
   probe.method = "GET";
@@ -284,9 +301,15 @@ absl::StatusOr<Checkpointer::Published> CriuCheckpointer::Publish(const Checkpoi
   *info.mutable_created_at() = ToProto(deps_.clock.Now());
   *info.mutable_checkpoint_duration() = ToProto(frozen.report.duration);
   info.set_invocations(request.answered);
+  info.set_architecture(options_.cpu.host.architecture);
+  ASSIGN_OR_RETURN(const ImageInfo image, deps_.images.Ensure(request.version, deps_.clock.Now() + kStatusLimit));
+  for (const std::string& feature :
+       FrozenFeatures(options_.cpu, EffectiveLevel(options_.cpu, spec.freeze().cpu_baseline()), FunctionCommand(image))) {
+    info.add_cpu_features(feature);
+  }
   utsname host;
   uname(&host);
-  info.set_architecture(host.machine);
+  for (const std::string& uncured : frozen.cures.uncured) info.add_uncured(uncured);
   draft.set_kernel(host.release);
   draft.set_stdout_pipe(frozen.report.stdout_pipe);
   draft.set_stderr_pipe(frozen.report.stderr_pipe);

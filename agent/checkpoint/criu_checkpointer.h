@@ -9,6 +9,7 @@
 #include "agent/checkpoint/checkpointer.h"
 #include "agent/checkpoint/diagnosis_log.h"
 #include "agent/metrics.h"
+#include "agent/cpu/node_cpu.h"
 #include "agent/snapshot/store.h"
 #include "agent/start/restorer.h"
 #include "agent/start/sources.h"
@@ -25,6 +26,7 @@ class CriuCheckpointer final : public Checkpointer {
  public:
   struct Options {
     std::string node_id;
+    NodeCpu cpu = {};
     // For the function's own beforeCheckpoint.
     absl::Duration prepare_limit = absl::Seconds(10);
     absl::Duration dump_limit = absl::Seconds(60);

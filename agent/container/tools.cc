@@ -26,7 +26,7 @@ struct ToolFile {
 
 absl::Status CantRead(const fs::path& path, const std::error_code& error) {
   return absl::NotFoundError(absl::StrCat("tool ", path.string(), " can't be read: ", error.message(),
-                                          "; --init-binary and --criu-bundle say where the tools lie"));
+                                          "; --init-binary, --criu-bundle and --preload-dir say where the tools lie"));
 }
 
 absl::Status CantWrite(const fs::path& path, const std::error_code& error) {

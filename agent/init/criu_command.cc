@@ -110,6 +110,7 @@ std::vector<std::string> DumpArguments(const CriuDump& dump) {
 std::vector<std::string> RestoreArguments(const CriuRestore& restore) {
   std::vector<std::string> arguments = {restore.criu, "restore", "--restore-detached", "--pidfile", kCriuPidFile};
   AppendCommon(&arguments, restore.images_dir, restore.work_dir, restore.log_level);
+  if (!restore.action_script.empty()) arguments.insert(arguments.end(), {"--action-script", restore.action_script});
   for (const InheritedFd& inherited : restore.inherited) {
     arguments.insert(arguments.end(), {"--inherit-fd", "fd[" + std::to_string(inherited.fd) + "]:" + inherited.name});
   }

@@ -36,6 +36,7 @@ struct CriuRestore {
   std::string images_dir;
   std::string work_dir;
   std::vector<InheritedFd> inherited;
+  std::string action_script;  // empty: none
   int log_level = 2;
 };
 

@@ -28,6 +28,8 @@ class CriuRun {
     gid_t real_gid = 0;
     // Descriptors kept open across the exec under these numbers.
     std::map<int, int> keep;  // number in the child -> descriptor of init
+    // At the lowest CPU and I/O weight: nobody waits for it.
+    bool background = false;
     // Runs in the child before the exec, so that init goes on answering: lays down files.
     std::function<Outcome()> before;
   };

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "agent/init/paths.h"
 
@@ -112,6 +113,21 @@ class Fields {
         return {};
       }
       result.push_back(key + "=" + item.get<std::string>());
+    }
+    return result;
+  }
+
+  CureSet Cures(const char* name) {
+    CureSet result;
+    const Json* value = Find(name, false);
+    if (value == nullptr) return result;
+    for (const Json& item : value->is_array() ? *value : Json::array({Json()})) {
+      const std::optional<Cure> cure = item.is_string() ? ParseCure(item.get_ref<const std::string&>()) : std::nullopt;
+      if (!cure) {
+        Fault(name, "an array of the names of cures");
+        return {};
+      }
+      result.Add(*cure);
     }
     return result;
   }
@@ -241,6 +257,7 @@ DumpOrder ParseDump(Fields& fields) {
   dump.timeout_ms = fields.Integer("timeout_ms", true, 1, kMaxTimeoutMs, 0);
   dump.check = fields.Bool("check", true);
   dump.actions = fields.Actions("actions");
+  dump.without_cures = fields.Cures("without_cures");
   return dump;
 }
 
@@ -317,12 +334,14 @@ Outcome ParseOrder(std::string_view line, Order* order) {
     order->what = ParseDump(fields);
   } else if (op == "restore") {
     order->what = ParseRestore(fields);
+  } else if (op == "randomness") {
+    order->what = RandomnessOrder{};
   } else if (op == "give") {
     order->what = GiveOrder{fields.Given()};
   } else if (op == "kill") {
     order->what = ParseKill(json, fields);
   } else {
-    return Wrong("op", "status, start, look, save, dump, resume, refuse, restore, give, kill or reset");
+    return Wrong("op", "status, start, look, save, dump, resume, refuse, restore, give, randomness, kill or reset");
   }
   return fields.fault();
 }

@@ -14,6 +14,7 @@
 #include "agent/init/given_files.h"
 #include "agent/init/obstacles/descriptor_actions.h"
 #include "agent/init/outcome.h"
+#include "agent/init/unique_shim.h"
 
 namespace thaw::init {
 
@@ -58,7 +59,10 @@ struct DumpOrder {
   // Look for obstacles first, and refuse when one has no action.
   bool check = true;
   std::vector<DescriptorAction> actions;
+  CureSet without_cures;  // of this snapshot's restores
 };
+
+struct RandomnessOrder {};
 
 struct RestoreOrder {
   std::string dir;
@@ -86,7 +90,8 @@ struct KillOrder {
 struct Order {
   uint64_t id = 0;
   std::variant<StatusOrder, ResumeOrder, RefuseOrder, ResetOrder, LookOrder, StartOrder, SaveOrder, DumpOrder, RestoreOrder,
-               GiveOrder, KillOrder>
+               GiveOrder, KillOrder,
+               RandomnessOrder>
       what;
 };
 

@@ -134,6 +134,7 @@ void Slot::OnOrder(uint64_t peer, std::string_view line) {
         if constexpr (std::is_same_v<What, GiveOrder>) DoGive(peer, order.id, what);
         if constexpr (std::is_same_v<What, KillOrder>) DoKill(peer, order.id, what);
         if constexpr (std::is_same_v<What, ResetOrder>) DoReset(peer, order.id);
+        if constexpr (std::is_same_v<What, RandomnessOrder>) DoRandomness(peer, order.id);
       },
       order.what);
 }
@@ -381,6 +382,8 @@ void Slot::OnFirstProcessEnded(int wait_status) {
 }
 
 void Slot::ForgetFunction() {
+  // Whoever ordered a restore learns of its end by the answer.
+  const bool tell = state_ != State::kRestoring;
   state_ = State::kEmpty;
   awaited_marker_.clear();
   refusal_marker_.clear();
@@ -402,7 +405,8 @@ void Slot::ForgetFunction() {
       (function_->dumped ? " dumped=true" : ""));
   function_.reset();
   first_process_status_.reset();
-  orders_.SendToAll(ToLine(event));
+  if (tell) orders_.SendToAll(ToLine(event));
+  if (shim_wait_) EndShimWait(Outcome(Code::kAborted, "the function ended meanwhile"));
 }
 
 void Slot::OnRequest(uint64_t peer, std::string_view line) {

@@ -20,6 +20,8 @@
 #include "agent/init/obstacles/system_view.h"
 #include "agent/init/order.h"
 #include "agent/init/output_capture.h"
+#include "agent/init/random_facts.h"
+#include "agent/init/unique_shim.h"
 
 namespace thaw::init {
 
@@ -79,10 +81,21 @@ class Slot {
     // What the dump has done to the function, to be undone when it is over.
     Undoing undoing;
     double look_ms = 0;
+    UniquePlan unique;  // of a restore
     // Ends of the restored function's pipes, held until it runs.
     UniqueFd out_read, out_write, err_read, err_write;
     // Processes that ended meanwhile: the function may be among them.
     std::map<pid_t, int> ended;
+  };
+
+  using ShimsAnswered = std::function<void(const Outcome& outcome, const std::vector<Shim>& shims)>;
+
+  // Shims have been asked and have not all answered.
+  struct ShimWait {
+    ShimRound round;
+    double limit_ms;
+    uint64_t timer;
+    ShimsAnswered done;
   };
 
   // Everything but init is being killed.
@@ -120,6 +133,7 @@ class Slot {
   void DoGive(uint64_t peer, uint64_t id, const GiveOrder& order);
   void DoKill(uint64_t peer, uint64_t id, const KillOrder& order);
   void DoReset(uint64_t peer, uint64_t id);
+  void DoRandomness(uint64_t peer, uint64_t id);
 
   SystemView View() const;
   // Looks for obstacles and carries out the order's actions; when it fails, nothing of them remains. FAILED_PRECONDITION
@@ -136,7 +150,16 @@ class Slot {
   void CancelJob();
   void FinishJob(int wait_status);
   void FinishDump(Job& job, const CriuRun::Result& result);
-  void FinishRestore(Job& job, CriuRun::Result result);
+  void FinishRestore(const std::shared_ptr<Job>& job, CriuRun::Result result);
+  void StartDump(uint64_t peer, uint64_t id, const DumpOrder& order);
+  // The function runs again and its shims have answered: links, marker, answer.
+  void CompleteRestore(const Job& job, const CriuRun::Result& result, Outcome outcome);
+
+  // Sends the request to all shims of the function, and calls `done` when each has answered, or with an error when one
+  // has not in time. At once when there is none. One at a time.
+  void AskShims(ShimRequest request, CureSet without, ShimsAnswered done);
+  void PollShims();
+  void EndShimWait(const Outcome& outcome);
   CriuRun::Options CriuOptions(uid_t uid, gid_t gid) const;
 
   void EndEverything(int signal, int64_t grace_ms, EndedCallback done);
@@ -169,6 +192,8 @@ class Slot {
   bool dirty_ = false;
   std::optional<Function> function_;
   std::unique_ptr<Job> job_;
+  std::unique_ptr<ShimWait> shim_wait_;
+  RandomFacts random_facts_;
   std::optional<Ending> ending_;
   std::optional<int> first_process_status_;
 

@@ -18,6 +18,7 @@
 #include "agent/init/slot.h"
 #include "agent/init/snapshot_files.h"
 #include "agent/init/tree_copy.h"
+#include "agent/init/unique_shim.h"
 
 namespace thaw::init {
 namespace {
@@ -73,7 +74,7 @@ void Slot::BeginJob(std::unique_ptr<Job> job, const CriuRun::Options& options, i
 }
 
 void Slot::DoDump(uint64_t peer, uint64_t id, const DumpOrder& order) {
-  if (state_ != State::kRunning || ending_) {
+  if (state_ != State::kRunning || ending_ || shim_wait_) {
     return AnswerError(peer, id, Outcome(Code::kFailedPrecondition, "nothing to dump: no function runs in this slot, "
                                                                     "or it is being dumped or killed"));
   }
@@ -100,6 +101,20 @@ void Slot::DoDump(uint64_t peer, uint64_t id, const DumpOrder& order) {
     Log("dump refused: " + cleared.outcome.message());
     return AnswerError(peer, id, cleared.outcome, "", cleared.findings);
   }
+  state_ = State::kDumping;
+  AskShims(ShimRequest::kPrepare, order.without_cures,
+           [this, peer, id, order](const Outcome& prepared, const std::vector<Shim>&) {
+             Outcome outcome = prepared;
+             if (!function_ || ending_) outcome = Outcome(Code::kAborted, "the function was killed meanwhile");
+             if (state_ == State::kDumping) state_ = State::kRunning;
+             if (outcome.ok()) return StartDump(peer, id, order);
+             if (Outcome emptied = EmptyDirectory(order.dir); !emptied.ok()) Log(emptied.message());
+             AnswerError(peer, id, outcome);
+           });
+}
+
+void Slot::StartDump(uint64_t peer, uint64_t id, const DumpOrder& order) {
+  const std::string images = order.dir + "/images";
   auto job = std::make_unique<Job>();
   job->peer = peer;
   job->order_id = id;
@@ -113,7 +128,9 @@ void Slot::DoDump(uint64_t peer, uint64_t id, const DumpOrder& order) {
                                      .work_dir = kWorkDir,
                                      .action_script = kActionLink,
                                      .leave_running = order.leave_running});
+  options.background = true;
   options.env.push_back(std::string(kActionFilesVariable) + "=" + order.dir + "/files");
+  options.env.push_back(std::string(kActionWithoutVariable) + "=" + std::to_string(order.without_cures.bits()));
   BeginJob(std::move(job), options, order.timeout_ms);
   if (job_ == nullptr) {
     if (Outcome undone = Undo(cleared.undoing); !undone.ok()) Log(undone.message());
@@ -128,6 +145,11 @@ void Slot::DoRestore(uint64_t peer, uint64_t id, const RestoreOrder& order) {
     return AnswerError(peer, id, Outcome(Code::kNotFound, "no snapshot in " + order.dir +
                                                               ": it must have the folders images and files"));
   }
+  UniquePlan plan;
+  const std::string plan_path = order.dir + "/files/" + kUniquePlanName;
+  if (Outcome outcome = UniquePlan::Parse(ReadSmallFile(plan_path), &plan); !outcome.ok()) {
+    return AnswerError(peer, id, outcome);
+  }
   if (Outcome outcome = MakeReady(); !outcome.ok()) return AnswerError(peer, id, outcome);
   // Before CRIU runs: a function that waits for no marker goes on as soon as CRIU lets it.
   if (Outcome outcome = WriteGivenFiles(order.given, order.uid, order.gid); !outcome.ok()) {
@@ -137,11 +159,17 @@ void Slot::DoRestore(uint64_t peer, uint64_t id, const RestoreOrder& order) {
   job->peer = peer;
   job->order_id = id;
   job->restore = order;
+  job->unique = plan;
   for (auto [read_end, write_end] : {std::pair(&job->out_read, &job->out_write), {&job->err_read, &job->err_write}}) {
     if (Outcome outcome = MakeOutputPipe(read_end, write_end); !outcome.ok()) return AnswerError(peer, id, outcome);
   }
-  CriuRestore restore{.criu = criu_, .images_dir = order.dir + "/images", .work_dir = kWorkDir, .inherited = {}};
+  CriuRestore restore{.criu = criu_, .images_dir = order.dir + "/images", .work_dir = kWorkDir, .inherited = {},
+                      .action_script = ""};
   CriuRun::Options options = CriuOptions(order.uid, order.gid);
+  if (!plan.go_states.empty()) {
+    restore.action_script = kActionLink;
+    options.env.push_back(std::string(kActionFilesVariable) + "=" + order.dir + "/files");
+  }
   if (!order.stdout_pipe.empty()) {
     restore.inherited.push_back({kRestoreOut, order.stdout_pipe});
     options.keep[kRestoreOut] = job->out_write.get();
@@ -168,7 +196,7 @@ void Slot::CancelJob() {
 }
 
 void Slot::FinishJob(int wait_status) {
-  const std::unique_ptr<Job> job = std::move(job_);
+  const std::shared_ptr<Job> job = std::move(job_);
   loop_.Cancel(job->timer);
   loop_.Forget(job->run.failure_fd());
   CriuRun::Result result = job->run.Finish(wait_status, job->dump.has_value());
@@ -186,7 +214,7 @@ void Slot::FinishJob(int wait_status) {
   if (job->dump) {
     FinishDump(*job, result);
   } else {
-    FinishRestore(*job, std::move(result));
+    FinishRestore(job, std::move(result));
   }
 }
 
@@ -240,25 +268,49 @@ void Slot::FinishDump(Job& job, const CriuRun::Result& result) {
   }
 }
 
-void Slot::FinishRestore(Job& job, CriuRun::Result result) {
-  const RestoreOrder& order = *job.restore;
+void Slot::FinishRestore(const std::shared_ptr<Job>& job, CriuRun::Result result) {
+  const RestoreOrder& order = *job->restore;
   const pid_t pid = std::atoi(ReadSmallFile(WorkFile(kCriuPidFile)).c_str());
+  if (!result.outcome.ok() && !job->timed_out && !job->cancelled) {
+    if (const std::string reason = ReadSmallFile(WorkFile(kActionErrorName)); !reason.empty()) {
+      result.outcome = FailurePipe::ParseFailure(reason);
+    }
+  }
   if (result.outcome.ok() && pid <= 1) {
     result.outcome = Outcome(Code::kInternal, "criu restore has named no process");
   }
   // New processes of the function must not take the PIDs that the next CRIU here needs, nor PIDs that make the
   // next dump of it impossible to restore.
   if (result.outcome.ok()) SetLastPid(HighestPid());
-  if (result.outcome.ok()) result.outcome = LayDownSocketLinks(order.dir + "/files");
-  if (result.outcome.ok()) {
+  if (!result.outcome.ok() || ending_) return CompleteRestore(*job, result, result.outcome);
+  Function& function = function_.emplace();
+  function.pid = pid;
+  function.instance = order.instance;
+  function.meta = order.meta;
+  function.uid = order.uid;
+  function.gid = order.gid;
+  function.sealed = order.given.sealed;
+  function.oom_kills_before = OomKills();
+  function.out = std::make_unique<OutputCapture>(loop_, log_, std::move(job->out_read), order.instance, "out");
+  function.err = std::make_unique<OutputCapture>(loop_, log_, std::move(job->err_read), order.instance, "err");
+  if (job->unique.shims.empty() || job->ended.contains(pid)) return CompleteRestore(*job, result, {});
+  AskShims(ShimRequest::kReseed, job->unique.without,
+           [this, job, result](const Outcome& answered, const std::vector<Shim>& shims) {
+             CompleteRestore(*job, result, answered.ok() ? CompareAnswers(job->unique.shims, shims) : answered);
+           });
+}
+
+void Slot::CompleteRestore(const Job& job, const CriuRun::Result& result, Outcome outcome) {
+  const RestoreOrder& order = *job.restore;
+  if (outcome.ok() && !ending_) outcome = LayDownSocketLinks(order.dir + "/files");
+  if (outcome.ok()) {
     Undoing undoing;
     result.outcome = ReadUndoing(order.dir + "/images", &undoing);
     if (result.outcome.ok()) result.outcome = Undo(undoing);
   }
-  if (result.outcome.ok() && !order.resume.empty()) result.outcome = MakeMarker(order.resume, "");
-  if (!result.outcome.ok() || ending_) {
-    const Outcome outcome =
-        result.outcome.ok() ? Outcome(Code::kAborted, "the function was killed meanwhile") : result.outcome;
+  if (result.outcome.ok() && !ending_ && !order.resume.empty()) outcome = MakeMarker(order.resume, "");
+  if (!outcome.ok() || ending_) {
+    if (outcome.ok()) outcome = Outcome(Code::kAborted, "the function was killed meanwhile");
     KeepLog(result.log);
     Log("restore of " + order.instance + " failed: " + outcome.message());
     EndEverything(SIGKILL, 0, [this, peer = job.peer, id = job.order_id, outcome,
@@ -270,21 +322,11 @@ void Slot::FinishRestore(Job& job, CriuRun::Result result) {
     });
     return;
   }
-  Function& function = function_.emplace();
-  function.pid = pid;
-  function.instance = order.instance;
-  function.meta = order.meta;
-  function.uid = order.uid;
-  function.gid = order.gid;
-  function.sealed = order.given.sealed;
-  function.oom_kills_before = OomKills();
-  function.out = std::make_unique<OutputCapture>(loop_, log_, std::move(job.out_read), order.instance, "out");
-  function.err = std::make_unique<OutputCapture>(loop_, log_, std::move(job.err_read), order.instance, "err");
   state_ = State::kRunning;
-  Log("restored pid=" + std::to_string(pid) + " dir=" + order.dir);
+  Log("restored pid=" + std::to_string(function_->pid) + " dir=" + order.dir);
   AnswerOk(job.peer, job.order_id,
-           {{"pid", pid}, {"duration_ms", Rounded(result.total_ms)}, {"criu_ms", Rounded(result.criu_ms)}});
-  if (auto ended = job.ended.find(pid); ended != job.ended.end()) OnFirstProcessEnded(ended->second);
+           {{"pid", function_->pid}, {"duration_ms", Rounded(result.total_ms)}, {"criu_ms", Rounded(result.criu_ms)}});
+  if (auto ended = job.ended.find(function_->pid); ended != job.ended.end()) OnFirstProcessEnded(ended->second);
 }
 
 }  // namespace thaw::init

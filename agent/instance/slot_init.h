@@ -14,6 +14,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "thaw/common/v1/freezing.pb.h"
+#include "agent/uniqueness/process_randomness.h"
 
 namespace thaw::agent {
 
@@ -63,6 +64,8 @@ struct DumpOrder {
   absl::Duration time_limit;
   // What Look() found, each with its action: close, reopen or ignore. Anything else that is in the way refuses the dump.
   std::vector<thaw::common::v1::Finding> actions;
+  // Names of cures that the dump's restores are to do without.
+  std::vector<std::string> without_cures;
 };
 
 struct DumpReport {
@@ -124,6 +127,8 @@ class SlotInit {
   virtual absl::StatusOr<std::vector<thaw::common::v1::Finding>> Look(absl::Duration limit) = 0;
   // An error has its findings and the end of CRIU's log with it: DiagnosisOf().
   virtual absl::StatusOr<DumpReport> Dump(const DumpOrder& order) = 0;
+  // What the function's processes draw random numbers with. ABORTED when it ends meanwhile.
+  virtual absl::StatusOr<std::vector<ProcessRandomness>> Randomness(absl::Duration limit) = 0;
   // Lets the function go on after a checkpoint; `why_not` is what it is told when there was none, and empty otherwise.
   virtual absl::Status Resume(absl::string_view why_not, absl::Duration limit) = 0;
   // Tells a function that wished for a checkpoint why it gets none. OK when none did.

@@ -378,6 +378,7 @@ class UnixSlotInit final : public SlotInit {
                                          {"dir", order.dir},
                                          {"leave_running", order.leave_running},
                                          {"actions", actions},
+                                         {"without_cures", order.without_cures},
                                          {"timeout_ms", absl::ToInt64Milliseconds(order.time_limit)}},
                                         order.time_limit + kAnswerGrace));
     DumpReport report;
@@ -390,6 +391,27 @@ class UnixSlotInit final : public SlotInit {
     report.uid = answer.value("uid", 0u);
     report.gid = answer.value("gid", 0u);
     return report;
+  }
+
+  absl::StatusOr<std::vector<ProcessRandomness>> Randomness(absl::Duration limit) override {
+    ASSIGN_OR_RETURN(const Json answer, connection_->Order({{"op", "randomness"}}, limit));
+    std::vector<ProcessRandomness> processes;
+    for (const Json& json : answer.value("processes", Json::array())) {
+      ProcessRandomness& process = processes.emplace_back();
+      process.pid = json.value("pid", 0);
+      process.program = json.value("program", "");
+      process.is_static = json.value("static", false);
+      process.go_version = json.value("go", "");
+      process.go_generators = json.value("go_generators", 0);
+      process.has_openssl = json.value("openssl", false);
+      process.has_python = json.value("python", false);
+      process.has_node = json.value("node", false);
+      process.has_java = json.value("java", false);
+      process.hidden_openssl = json.value("hidden_openssl", std::vector<std::string>());
+      process.unreachable = json.value("unreachable", std::vector<std::string>());
+      process.shim = json.value("shim", "");
+    }
+    return processes;
   }
 
   absl::Status Resume(absl::string_view why_not, absl::Duration limit) override {

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "agent/container/slot_spec.h"
+#include "agent/pool/stand_in.h"
 #include "agent/pool/start_rule.h"
 #include "agent/start/given.h"
 #include "common/ids/ids.h"
@@ -305,8 +306,8 @@ void VersionPool::MakeRoomOrFail() {
               actions);
 }
 
-bool VersionPool::StartOne(Actions& actions) {
-  if (!deps_.memory.TryReserve(memory_bytes())) return false;
+std::optional<std::string> VersionPool::StartOne(Actions& actions) {
+  if (!deps_.memory.TryReserve(memory_bytes())) return std::nullopt;
   auto instance = std::make_shared<Instance>(NewHexId(8));
   instances_.emplace(instance->id(), instance);
   auto request = std::make_shared<StartRequest>();
@@ -328,7 +329,7 @@ bool VersionPool::StartOne(Actions& actions) {
       if (request->slot != nullptr) self->AdoptSlot(std::move(request->slot));
     }
   });
-  return true;
+  return instance->id();
 }
 
 void VersionPool::OnStarted(const InstancePtr& instance, absl::StatusOr<StartedInstance> started) {
@@ -348,7 +349,9 @@ void VersionPool::OnStarted(const InstancePtr& instance, absl::StatusOr<StartedI
     deps_.log->warn("event=start_failed version={} instance={} error=\"{}\"", state_.spec().version_id(), instance->id(),
                     started.status().ToString());
     // Whoever waited while this start went wrong is told: trying again for each of them would take as long each time.
-    FailWaiters(started.status(), actions);
+    // Not by a stand-in's: who is to be frozen still serves them.
+    if (instance->id() != stand_in_) FailWaiters(started.status(), actions);
+    FreezeGranted(actions);
     FinishRetirement(actions);
     return;
   }
@@ -373,6 +376,7 @@ void VersionPool::OnStarted(const InstancePtr& instance, absl::StatusOr<StartedI
     FinishRetirement(actions);
     return;
   }
+  FreezeGranted(actions);
   PrepareSlots(actions);
 }
 
@@ -397,7 +401,7 @@ void VersionPool::ArmReconsider() {
 void VersionPool::BecomeIdle(const InstancePtr& instance, Actions& actions) {
   instance->Transition(InstanceState::kIdle);
   instance->idle_since = deps_.clock.Now();
-  if (instance->checkpoint_granted && !retired_) {
+  if (instance->checkpoint_granted && !retired_ && !AwaitsStandIn(instance, actions)) {
     BeginCheckpoint(instance, actions);
     return;
   }
@@ -600,7 +604,8 @@ void VersionPool::Update(VersionState state) {
 // ---------------------------------------------------------------- checkpoints
 
 bool VersionPool::checkpoint_wanted() const {
-  return state_.spec().checkpoint().mode() != CheckpointPolicy::MODE_NEVER && !state_.has_snapshot();
+  return state_.spec().checkpoint().mode() != CheckpointPolicy::MODE_NEVER && !state_.has_snapshot() &&
+         state_.unfit_reason().empty();
 }
 
 void VersionPool::MaybeAskForCheckpoint(const InstancePtr& instance, Actions& actions) {
@@ -639,7 +644,8 @@ void VersionPool::OnCheckpointGrant(const std::string& instance_id, bool granted
   const InstancePtr instance = it->second;
   if (instance->checkpoint_granted || instance->state() == InstanceState::kCheckpointing) return;
   instance->checkpoint_granted = true;
-  if (instance->state() == InstanceState::kIdle) BeginCheckpoint(instance, actions);
+  stand_in_.clear();
+  if (instance->state() == InstanceState::kIdle && !AwaitsStandIn(instance, actions)) BeginCheckpoint(instance, actions);
 }
 
 void VersionPool::ForgetCheckpointRequest() {
@@ -649,6 +655,33 @@ void VersionPool::ForgetCheckpointRequest() {
   // What was granted goes on: its result is told to the new stream.
   if (it->second->checkpoint_granted || it->second->state() == InstanceState::kCheckpointing) return;
   checkpoint_instance_.clear();
+}
+
+bool VersionPool::AwaitsStandIn(const InstancePtr& instance, Actions& actions) {
+  StandInInput input;
+  input.has_snapshot = state_.has_snapshot();
+  input.since_last_call = deps_.clock.Now() - instance->idle_since;
+  if (!stand_in_.empty()) input.since_asked = deps_.clock.Now() - stand_in_asked_;
+  for (const auto& [id, other] : instances_) {
+    if (id == instance->id()) continue;
+    if (other->state() == InstanceState::kIdle || other->state() == InstanceState::kBusy) ++input.others_serving;
+    if (id == stand_in_ && other->state() == InstanceState::kStarting) input.starting = true;
+  }
+  const StandIn decision = DecideStandIn(input);
+  if (decision != StandIn::kStart) return decision == StandIn::kWait;
+  if (instances_.size() >= options_.max_instances_per_version) return false;
+  const std::optional<std::string> started = StartOne(actions);
+  if (!started.has_value()) return false;
+  stand_in_ = *started;
+  stand_in_asked_ = deps_.clock.Now();
+  return true;
+}
+
+void VersionPool::FreezeGranted(Actions& actions) {
+  const std::vector<InstancePtr> idle = idle_;
+  for (const InstancePtr& instance : idle) {
+    if (instance->checkpoint_granted && !retired_ && !AwaitsStandIn(instance, actions)) BeginCheckpoint(instance, actions);
+  }
 }
 
 void VersionPool::BeginCheckpoint(const InstancePtr& instance, Actions& actions) {

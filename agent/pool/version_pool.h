@@ -5,6 +5,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -172,7 +173,8 @@ class VersionPool : public std::enable_shared_from_this<VersionPool> {
 
   void ConsiderStart(Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void MakeRoomOrFail() ABSL_LOCKS_EXCLUDED(mu_);
-  bool StartOne(Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The new instance's id; nothing when there is no memory for it.
+  std::optional<std::string> StartOne(Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void OnStarted(const InstancePtr& instance, absl::StatusOr<StartedInstance> started) ABSL_LOCKS_EXCLUDED(mu_);
   void ArmReconsider() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void OnWaiterExpired(std::uint64_t waiter_id) ABSL_LOCKS_EXCLUDED(mu_);
@@ -191,6 +193,10 @@ class VersionPool : public std::enable_shared_from_this<VersionPool> {
   void Destroy(std::unique_ptr<Slot> slot, Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   void MaybeAskForCheckpoint(const InstancePtr& instance, Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Whether the instance, idle and about to be frozen, should first see another one serve (agent/pool/stand_in.h); starts it.
+  bool AwaitsStandIn(const InstancePtr& instance, Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Freezes what waited for its stand-in, and still rests.
+  void FreezeGranted(Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void BeginCheckpoint(const InstancePtr& instance, Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void RunCheckpoint(const InstancePtr& instance, CheckpointRequest request) ABSL_LOCKS_EXCLUDED(mu_);
 
@@ -231,6 +237,9 @@ class VersionPool : public std::enable_shared_from_this<VersionPool> {
   absl::Duration mean_cold_start_ ABSL_GUARDED_BY(mu_);
   // The instance whose checkpoint was asked for or is under way; "" for none.
   std::string checkpoint_instance_ ABSL_GUARDED_BY(mu_);
+  // Started to serve while that one is frozen; empty when none was, for the checkpoint that was granted last.
+  std::string stand_in_ ABSL_GUARDED_BY(mu_);
+  absl::Time stand_in_asked_ ABSL_GUARDED_BY(mu_);
   absl::Time no_checkpoint_before_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
   // How often config or secrets have changed.
   std::uint64_t given_change_ ABSL_GUARDED_BY(mu_) = 0;

@@ -1,7 +1,5 @@
 #include "agent/start/thaw_starter.h"
 
-#include <sys/utsname.h>
-
 #include <algorithm>
 #include <filesystem>
 #include <system_error>
@@ -10,7 +8,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "agent/uniqueness/cures.h"
 #include "agent/start/given.h"
+#include "agent/cpu/cpu_limits.h"
+#include "common/cpu/fit.h"
 #include "common/status/reasons.h"
 #include "common/status/status_macros.h"
 
@@ -37,20 +38,18 @@ class Stopwatch {
   absl::Time last_;
 };
 
-bool IsUsable(const VersionState& version) {
-  if (!version.has_snapshot() || version.spec().checkpoint().mode() == CheckpointPolicy::MODE_NEVER) return false;
-  utsname host;
-  uname(&host);
-  return version.snapshot().architecture().empty() || version.snapshot().architecture() == host.machine;
-}
+bool MayThaw(const VersionState& version) { return version.spec().checkpoint().mode() != CheckpointPolicy::MODE_NEVER; }
 
-// The image's command without the init that its own ENTRYPOINT begins with: the slot's init is there already.
+}  // namespace
+
 std::vector<std::string> FunctionCommand(const ImageInfo& image) {
   std::vector<std::string> argv = image.entrypoint;
   if (argv.size() >= 2 && argv[0] == "/thaw/init" && argv[1] == "--") argv.erase(argv.begin(), argv.begin() + 2);
   argv.insert(argv.end(), image.cmd.begin(), image.cmd.end());
   return argv;
 }
+
+namespace {
 
 // The function's whole environment: the image's, then the config, then what Fn's contract says (facts, section 2.1).
 std::map<std::string, std::string> FunctionEnvironment(const VersionState& version, const ImageInfo& image) {
@@ -76,11 +75,24 @@ std::map<std::string, std::string> FunctionEnvironment(const VersionState& versi
 
 }  // namespace
 
+absl::Status ThawStarter::SnapshotFits(const VersionState& version, const NodeCpu& cpu, const std::string& node_id) {
+  if (!version.unfit_reason().empty()) {
+    return WithReason(absl::FailedPreconditionError(version.unfit_reason()), reason::kCpuUnfit);
+  }
+  if (!version.has_snapshot()) return absl::OkStatus();
+  return CheckCpuFits(version.snapshot(), cpu.AsNode(node_id));
+}
+
 absl::StatusOr<StartedInstance> ThawStarter::Start(StartRequest request) {
   StartedInstance started;
   started.slot = std::move(request.slot);
   StartPhases& phases = started.record.phases;
-  const bool thaw = IsUsable(request.version);
+  const absl::Status fits = SnapshotFits(request.version, options_.cpu, options_.node_id);
+  const bool thaw = MayThaw(request.version) && request.version.has_snapshot() && fits.ok();
+  if (MayThaw(request.version) && !fits.ok()) {
+    deps_.metrics.unfit_snapshots->Increment();
+    started.record.fallback_reason = std::string(fits.message());
+  }
   if (absl::Status lacking = CheckSecrets(request.version); !lacking.ok()) {
     if (started.slot != nullptr) deps_.slots.Destroy(std::move(started.slot));
     deps_.metrics.CountStart(thaw ? StartKind::kRestored : StartKind::kCold, AgentMetrics::StartResult::kFailed);
@@ -246,7 +258,10 @@ absl::StatusOr<std::unique_ptr<FunctionConnection>> ThawStarter::StartCold(const
                       reason::kImageUnavailable);
   }
   order.env = FunctionEnvironment(version, image);
+  if (options_.has_preload) AddCures(version.spec().freeze(), order.env);
   order.working_dir = image.working_dir.empty() ? "/" : image.working_dir;
+  LimitCpu(EffectiveLevel(options_.cpu, version.spec().freeze().cpu_baseline()), version.spec().engine(), order.env,
+           order.argv);
   order.instance_id = instance_id;
   order.given = given;
   order.meta = MakeInstanceMeta(version.spec().version_id(), 0);

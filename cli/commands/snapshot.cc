@@ -10,7 +10,9 @@
 #include "cli/commands/snapshot_explain.h"
 #include "cli/output/format.h"
 #include "cli/output/table.h"
+#include "cli/output/text_width.h"
 #include "cli/output/wire.h"
+#include "common/cpu/fit.h"
 #include "common/status/reasons.h"
 #include "common/status/status_macros.h"
 
@@ -116,8 +118,14 @@ absl::Status Inspect(Context& context, const SnapshotArguments& arguments) {
         absl::StrCat(FormatBytes(snapshot.stored_bytes()), " (", snapshot.stored_bytes(), " bytes)")},
        {"Calls", absl::StrCat(snapshot.invocations(), " answered before it was frozen")},
        {"Engine", snapshot.engine()},
-       {"Architecture", snapshot.architecture()}},
+       {"Architecture", snapshot.architecture()},
+       {"CPU features", absl::StrJoin(snapshot.cpu_features(), " ")}},
       context.out_terminal()));
+  ASSIGN_OR_RETURN(const auto nodes, client->ListNodes());
+  for (const auto& node : nodes) {
+    const absl::Status fits = CheckCpuFits(snapshot, node);
+    if (!fits.ok()) context.Print(absl::StrCat("not for node ", node.id(), ": ", Printable(fits.message()), "\n"));
+  }
   return absl::OkStatus();
 }
 

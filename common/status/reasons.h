@@ -47,6 +47,7 @@ inline constexpr char kVersionReplaced[] = "VERSION_REPLACED";
 inline constexpr char kNoInstanceInTime[] = "NO_INSTANCE_IN_TIME";
 inline constexpr char kRestoreFailed[] = "RESTORE_FAILED";
 inline constexpr char kSnapshotDamaged[] = "SNAPSHOT_DAMAGED";
+inline constexpr char kCpuUnfit[] = "CPU_UNFIT";
 inline constexpr char kUnauthenticated[] = "CLUSTER_TOKEN_MISSING_OR_WRONG";
 inline constexpr char kInternal[] = "INTERNAL";
 }  // namespace reason

@@ -92,6 +92,7 @@ images_have_binaries() {
   for binary in "${SERVICE_BINARIES[@]}"; do
     if [[ ! -x $THAW_OUT/services/bin/$binary ]]; then return 1; fi
   done
+  [[ -f $THAW_OUT/services/preload/libthaw-unique.so ]]
 }
 
 # Makes the build context out/context/NAME from the given files (names relative to the checkout) and prints where.
@@ -135,10 +136,11 @@ images_criu() {
 images_services() {
   local hash context
   hash=$(hash_words "$(image_id "$BASE_IMAGE")" "$(hash_files "${IMAGES_SERVICES_FILES[@]}")" \
-    "$(cd "$THAW_OUT/services/bin" && sha256sum "${SERVICE_BINARIES[@]}")" "$(<"$THAW_OUT/criu.stamp")")
+    "$(cd "$THAW_OUT/services/bin" && sha256sum "${SERVICE_BINARIES[@]}" ../preload/*)" "$(<"$THAW_OUT/criu.stamp")")
   context=$(images_context services "${IMAGES_SERVICES_FILES[@]}")
   mkdir "$context/bin"
   cp -r "$THAW_OUT/criu" "$context/criu"
+  cp -r "$THAW_OUT/services/preload" "$context/preload"
   cp "${SERVICE_BINARIES[@]/#/$THAW_OUT/services/bin/}" "$context/bin/"
   image_build "$IMAGE_SERVICES" "$hash" "$context"
 }

@@ -14,6 +14,7 @@
 #include "scheduler/catalogue/validation.h"
 #include "scheduler/errors.h"
 #include "scheduler/limits.h"
+#include "scheduler/membership/fitting.h"
 
 namespace thaw::scheduler {
 namespace {
@@ -91,7 +92,7 @@ absl::StatusOr<Cluster::Session> Cluster::Connect(const v1::Register& registrati
     stopped = stopped_;
     Stream& stream = streams_[node.id()];
     replaced = std::move(stream.link);
-    stream = Stream{session.id, link, {}};
+    stream = Stream{session.id, link, node, {}};
     v1::SchedulerMessage welcome;
     *welcome.mutable_welcome()->mutable_heartbeat_interval() = ToProto(options_.heartbeat_interval);
     *welcome.mutable_welcome()->mutable_lost_after() = ToProto(options_.lost_after);
@@ -99,7 +100,7 @@ absl::StatusOr<Cluster::Session> Cluster::Connect(const v1::Register& registrati
     link->Send(std::move(welcome));
     for (const auto& [id, state] : published_) {
       v1::SchedulerMessage message;
-      *message.mutable_version_state() = state;
+      *message.mutable_version_state() = StateFitting(state, node);
       link->Send(std::move(message));
     }
     for (const auto& id : dead_versions) {
@@ -324,11 +325,12 @@ absl::Status Cluster::DeleteSecret(const common::v1::DeleteSecretRequest& reques
   return absl::OkStatus();
 }
 
-absl::StatusOr<v1::VersionState> Cluster::GetVersion(absl::string_view version_id) const {
+absl::StatusOr<v1::VersionState> Cluster::GetVersion(absl::string_view version_id, absl::string_view node_id) const {
   absl::MutexLock lock(&mu_);
   const auto it = published_.find(version_id);
   if (it == published_.end()) return errors::VersionNotFound(version_id);
-  return it->second;
+  const auto stream = streams_.find(std::string(node_id));
+  return stream == streams_.end() ? it->second : StateFitting(it->second, stream->second.node);
 }
 
 std::optional<common::v1::SnapshotInfo> Cluster::UsableSnapshot(const common::v1::VersionSpec& version) const {
@@ -435,7 +437,15 @@ void Cluster::Publish(const std::set<std::string>& version_ids) {
       *message.mutable_version_state() = std::move(state);
       for (auto& [node_id, stream] : streams_) stream.told_removed.erase(version_id);
     }
-    for (auto& [node_id, stream] : streams_) stream.link->Send(message);
+    for (auto& [node_id, stream] : streams_) {
+      if (!message.has_version_state()) {
+        stream.link->Send(message);
+        continue;
+      }
+      v1::SchedulerMessage fitting;
+      *fitting.mutable_version_state() = StateFitting(message.version_state(), stream.node);
+      stream.link->Send(std::move(fitting));
+    }
   }
 }
 

@@ -109,8 +109,8 @@ class Cluster final : public CatalogueListener {
   absl::StatusOr<common::v1::Secret> SetSecret(const common::v1::SetSecretRequest& request) ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status DeleteSecret(const common::v1::DeleteSecretRequest& request) ABSL_LOCKS_EXCLUDED(mu_);
 
-  // NOT_FOUND.
-  absl::StatusOr<v1::VersionState> GetVersion(absl::string_view version_id) const ABSL_LOCKS_EXCLUDED(mu_);
+  // As the node is told of it (membership/fitting.h); whole where `node_id` is empty or unknown. NOT_FOUND.
+  absl::StatusOr<v1::VersionState> GetVersion(absl::string_view version_id, absl::string_view node_id = "") const ABSL_LOCKS_EXCLUDED(mu_);
   // The snapshot a version is restored from; nothing when there is none, all its holders are lost, or the version's
   // policy is never to be frozen.
   std::optional<common::v1::SnapshotInfo> UsableSnapshot(const common::v1::VersionSpec& version) const;
@@ -127,6 +127,8 @@ class Cluster final : public CatalogueListener {
   struct Stream {
     SessionId session = 0;
     std::shared_ptr<NodeLink> link;
+    // As registered: its CPU decides what it is told of.
+    common::v1::Node node;
     // Versions it was told are gone, so that it is told once only.
     absl::flat_hash_set<std::string> told_removed;
   };

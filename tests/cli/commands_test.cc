@@ -453,6 +453,25 @@ TEST_F(CommandsTest, DeployPrintsIdsInvokeCommandAndUrl) {
   EXPECT_EQ(Json()["image_built"], false);
 }
 
+TEST_F(CommandsTest, DeployWarnsOfAProgramWhoseRandomNumbersCanNotBeCured) {
+  TempDirectory directory;
+  directory.Write("func.yaml", "schema_version: 20180708\nname: new\n");
+  directory.Write("Dockerfile", "FROM scratch\n");
+  std::string program("\x7f"
+                      "ELF\x02\x01\x01",
+                      7);
+  program.resize(64, '\0');
+  env_.docker.image_command = "/thaw/init\n--\nnative\nserve\n";
+  env_.docker.image_files["/usr/bin/native"] = program + "error instantiating drbg";
+  EXPECT_EQ(Run({"deploy", directory.path(), "--app", "shop"}), 0);
+  EXPECT_THAT(env_.err.str(), HasSubstr("it will not be frozen: /usr/bin/native: openssl: "));
+  EXPECT_TRUE(env_.docker.containers.empty());
+  env_.err.str("");
+  env_.docker.image_files["/usr/bin/native"] = program;
+  EXPECT_EQ(Run({"deploy", directory.path(), "--app", "shop"}), 0);
+  EXPECT_THAT(env_.err.str(), Not(HasSubstr("frozen")));
+}
+
 TEST_F(CommandsTest, UrlsFollowWhetherTheGatewayIsCalledWithTls) {
   TempDirectory directory;
   directory.Write("func.yaml", "schema_version: 20180708\nname: new\n");

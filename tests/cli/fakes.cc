@@ -269,8 +269,12 @@ absl::StatusOr<ProcessResult> FakeDocker::Run(const ProcessSpec& spec) {
   if (command == "version") return said("20.10.24\n");
   if (command == "image" && argv[2] == "inspect") {
     const auto it = images.find(argv.back());
-    if (it == images.end()) return failed(absl::StrCat("Error: No such image: ", argv.back()));
-    return said(absl::StrCat(it->second, " 1000\n"));
+    if (it == images.end()) {
+      const auto by_id = std::find_if(images.begin(), images.end(), [&](const auto& i) { return i.second == argv.back(); });
+      if (by_id == images.end()) return failed(absl::StrCat("Error: No such image: ", argv.back()));
+    }
+    if (absl::StrContains(argv[4], ".Config.Entrypoint")) return said(image_command);
+    return said(absl::StrCat(it == images.end() ? argv.back() : it->second, " 1000\n"));
   }
   if (command == "image" && argv[2] == "ls") {
     // --filter reference=PREFIX/*
@@ -307,6 +311,12 @@ absl::StatusOr<ProcessResult> FakeDocker::Run(const ProcessSpec& spec) {
     const std::string id = argv[3];
     containers[id] = {};
     return said(id + "\n");
+  }
+  if (command == "cp" && argv[2] == "--follow-link") {
+    const auto file = image_files.find(argv[3].substr(argv[3].find(':') + 1));
+    if (file == image_files.end()) return failed("Error: No such container:path: " + argv[3]);
+    std::ofstream(argv[4], std::ios::binary) << file->second;
+    return said("");
   }
   if (command == "cp") {
     if (absl::StrContains(argv[3], ":")) {

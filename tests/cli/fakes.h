@@ -129,6 +129,9 @@ class FakeDocker final : public ProcessRunner {
   bool daemon = true;
   ProcessResult build_result;
   std::string archive = "archive";
+  // Of any image: its ENTRYPOINT and CMD, one word a line; path -> content of what can be copied out of it.
+  std::string image_command;
+  std::map<std::string, std::string> image_files;
   // Answers programs other than docker.
   std::function<absl::StatusOr<ProcessResult>(const ProcessSpec&)> other;
 

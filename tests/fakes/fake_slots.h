@@ -29,6 +29,8 @@ class FakeSlotInit final : public agent::SlotInit {
     absl::Status reset_result ABSL_GUARDED_BY(mu);
     agent::StartOrder last_start ABSL_GUARDED_BY(mu);
     agent::RestoreOrder last_restore ABSL_GUARDED_BY(mu);
+    agent::DumpOrder last_dump ABSL_GUARDED_BY(mu);
+    std::vector<agent::ProcessRandomness> randomness ABSL_GUARDED_BY(mu);
     agent::Given last_given ABSL_GUARDED_BY(mu);
     absl::Status give_result ABSL_GUARDED_BY(mu);
     agent::DumpOrder last_dump ABSL_GUARDED_BY(mu);
@@ -87,6 +89,7 @@ class FakeSlotInit final : public agent::SlotInit {
     absl::MutexLock lock(&control_->mu);
     control_->last_dump = order;
     control_->orders.push_back(absl::StrCat("dump ", order.dir));
+    control_->last_dump = order;
     if (!control_->dump_result.ok()) return control_->dump_result;
     agent::DumpReport report;
     report.resume_marker = "resume-1";
@@ -94,6 +97,10 @@ class FakeSlotInit final : public agent::SlotInit {
     report.stderr_pipe = "pipe:[2]";
     report.uid = report.gid = 1000;
     return report;
+  }
+  absl::StatusOr<std::vector<agent::ProcessRandomness>> Randomness(absl::Duration) override {
+    absl::MutexLock lock(&control_->mu);
+    return control_->randomness;
   }
   absl::Status Resume(absl::string_view why_not, absl::Duration) override {
     absl::MutexLock lock(&control_->mu);

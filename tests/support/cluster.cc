@@ -167,6 +167,7 @@ std::vector<std::string> Cluster::AgentCommand(const std::string& node) {
       "--data-dir=" + data_dir(node),
       std::string("--init-binary=") + THAW_INIT_BINARY,
       "--criu-bundle=" + criu_bundle_,
+      "--preload-dir=" THAW_PRELOAD_DIR,
       "--cluster-token-file=" + token_file(),
       "--port-file=" + dir_ + "/" + node + ".ports"};
   argv.insert(argv.end(), words.begin(), words.end());

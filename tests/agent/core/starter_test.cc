@@ -1,6 +1,5 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
-#include <sys/utsname.h>
 
 #include <filesystem>
 #include <fstream>
@@ -15,6 +14,8 @@
 #include "agent/checkpoint/criu_checkpointer.h"
 #include "agent/engine/crac_engine.h"
 #include "agent/instance/diagnosis.h"
+#include "agent/cpu/cpu_limits.h"
+#include "agent/cpu/node_cpu.h"
 #include "agent/start/thaw_starter.h"
 #include "common/log/log.h"
 #include "common/rpc/client.h"
@@ -121,6 +122,12 @@ class StarterTest : public ::testing::Test {
     starter_ = std::make_unique<ThawStarter>(
         ThawStarter::Options(), ThawStarter::Deps{slots_, store_, *source_, images_, *restorer_, *engines_, metrics_,
                                                   clock_, *paths_, NullLogger()});
+  }
+
+  void Restart(const ThawStarter::Options& options) {
+    starter_ = std::make_unique<ThawStarter>(
+        options, ThawStarter::Deps{slots_, store_, *source_, images_, *restorer_, *engines_, metrics_, clock_, *paths_,
+                                   NullLogger()});
   }
 
   void HoldSnapshot() {
@@ -273,6 +280,50 @@ TEST_F(StarterTest, SnapshotOfAnotherNodeIsFetchedAndReported) {
   EXPECT_EQ(started->record.kind, StartKind::kRestoredRemote);
   EXPECT_EQ(source_->fetches, 1);
   EXPECT_EQ(source_->held, std::vector<std::string>{snapshot_id_});
+}
+
+TEST_F(StarterTest, ASnapshotThatReliesOnMoreThanThisCpuHasIsNeverRestored) {
+  HoldSnapshot();
+  for (const auto& feature : FeaturesOfLevel(CpuLevel::kV3)) version_.mutable_snapshot()->add_cpu_features(feature);
+  HostCpu host{"x86_64", "", FeaturesOfLevel(CpuLevel::kV4)};
+  ThawStarter::Options options;
+  options.node_id = "old";
+  options.cpu = *MakeNodeCpu(host, "x86-64-v2");
+  Restart(options);
+  const auto started = Start();
+  ASSERT_TRUE(started.ok()) << started.status();
+  EXPECT_EQ(started->record.kind, StartKind::kCold);
+  EXPECT_NE(started->record.fallback_reason.find("node old lacks: abm, avx"), std::string::npos)
+      << started->record.fallback_reason;
+  EXPECT_EQ(metrics_.unfit_snapshots->Value(), 1);
+  EXPECT_EQ(ThawStarter::SnapshotFits(version_, options.cpu, "old").code(), absl::StatusCode::kFailedPrecondition);
+  absl::MutexLock lock(&slots_.control(0)->mu);
+  EXPECT_NE(slots_.control(0)->last_start.env.at("GLIBC_TUNABLES").find("-AVX2"), std::string::npos)
+      << "a node that says it is old holds its functions to that";
+}
+
+TEST_F(StarterTest, WhyTheSchedulerGaveNoSnapshotIsTheColdStartsReason) {
+  version_.set_unfit_reason("snapshot s relies on CPU features that node a lacks: avx2");
+  const auto started = Start();
+  ASSERT_TRUE(started.ok()) << started.status();
+  EXPECT_EQ(started->record.kind, StartKind::kCold);
+  EXPECT_EQ(started->record.fallback_reason, version_.unfit_reason());
+  version_.mutable_spec()->mutable_checkpoint()->set_mode(thaw::common::v1::CheckpointPolicy::MODE_NEVER);
+  EXPECT_EQ(Start()->record.fallback_reason, "") << "it would have been cold anyway";
+}
+
+TEST_F(StarterTest, ABaselineHoldsTheColdStartToIt) {
+  version_.mutable_spec()->mutable_freeze()->set_cpu_baseline("x86-64-v2");
+  (*version_.mutable_spec()->mutable_config())["JAVA_TOOL_OPTIONS"] = "-Xint";
+  ThawStarter::Options options;
+  options.cpu = *MakeNodeCpu(HostCpu{"x86_64", "", FeaturesOfLevel(CpuLevel::kV4)}, "");
+  Restart(options);
+  ASSERT_TRUE(Start().ok());
+  absl::MutexLock lock(&slots_.control(0)->mu);
+  const auto& env = slots_.control(0)->last_start.env;
+  EXPECT_EQ(env.at("JAVA_TOOL_OPTIONS"), "-Xint " + SettingsOf(CpuLevel::kV2).hotspot);
+  EXPECT_EQ(env.at("GODEBUG"), SettingsOf(CpuLevel::kV2).go);
+  EXPECT_EQ(env.count("OPENSSL_ia32cap"), 1u);
 }
 
 TEST_F(StarterTest, FlippedByteInTheLaidOutFilesIsFoundBeforeTheRestore) {
@@ -642,6 +693,44 @@ TEST_F(CheckpointerTest, FullDiskWhilePublishingPublishesNothing) {
   store_.FailNext(FakeSnapshotStore::Op::kPublish, absl::ResourceExhaustedError("disk full"));
   EXPECT_TRUE(absl::IsResourceExhausted(checkpointer_.Publish(request_, frozen, nullptr).status()));
   EXPECT_TRUE(Volume().empty());
+}
+
+class UncuredCheckpointerTest : public CheckpointerTest {
+ protected:
+  UncuredCheckpointerTest() {
+    ProcessRandomness process;
+    process.program = "/func";
+    process.hidden_openssl = {"/app/_rust.abi3.so"};
+    absl::MutexLock lock(&slots_.control(0)->mu);
+    slots_.control(0)->randomness = {process};
+  }
+};
+
+TEST_F(UncuredCheckpointerTest, FunctionWhoseRestoresWouldShareRandomNumbersIsNotFrozen) {
+  const FrozenInstance frozen = checkpointer_.Freeze(request_);
+  EXPECT_EQ(ReasonOf(frozen.status), reason::kCheckpointRefused);
+  EXPECT_NE(frozen.status.message().find("/app/_rust.abi3.so"), absl::string_view::npos) << frozen.status;
+  EXPECT_EQ(frozen.instance, InstanceAfter::kServing);
+  EXPECT_EQ(frozen.cures.uncured.size(), 1u);
+  EXPECT_TRUE(slots_.control(0)->Orders().empty()) << "nothing was dumped";
+  EXPECT_TRUE(asked_.empty()) << "its resources were not told of a checkpoint";
+  EXPECT_TRUE(Volume().empty());
+}
+
+TEST_F(UncuredCheckpointerTest, WhatItsSettingsAcceptIsFrozenAndSaidOfTheSnapshot) {
+  request_.version.mutable_spec()->mutable_freeze()->set_accept_uncured(true);
+  request_.version.mutable_spec()->mutable_freeze()->add_without_cures("go-random");
+  const FrozenInstance frozen = checkpointer_.Freeze(request_);
+  ASSERT_TRUE(frozen.status.ok()) << frozen.status;
+  {
+    absl::MutexLock lock(&slots_.control(0)->mu);
+    EXPECT_EQ(slots_.control(0)->last_dump.without_cures, std::vector<std::string>{"go-random"});
+  }
+  WriteDump(frozen);
+  const auto published = checkpointer_.Publish(request_, frozen, nullptr);
+  ASSERT_TRUE(published.ok()) << published.status();
+  ASSERT_EQ(published->snapshot.uncured_size(), 1);
+  EXPECT_EQ(published->snapshot.uncured(0).substr(0, 9), "openssl: ");
 }
 
 TEST_F(CheckpointerTest, ImageWithoutOurFdkIsDumpedAsItIs) {

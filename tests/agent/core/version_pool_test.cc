@@ -466,6 +466,55 @@ TEST_F(VersionPoolTest, CallDuringAFreezeWaitsForItAndIsNotStartedCold) {
   EXPECT_EQ(finished_[0]->id(), "snap1");
 }
 
+TEST_F(VersionPoolTest, WithASnapshotUnderLoadAnotherInstanceServesBeforeTheOnlyOneIsFrozen) {
+  Invoke();
+  starts_.RunAll();
+  FakeFunction& first = *starter_.functions[0];
+  first.AnswerOk();
+  for (int i = 0; i < 4; ++i) Warm(first);
+  VersionState with_snapshot = MakeState();
+  with_snapshot.mutable_snapshot()->set_id("snap0");
+  pool_->Update(with_snapshot);
+  pool_->OnCheckpointGrant(wanted_.at(0), true, absl::ZeroDuration());
+  EXPECT_EQ(pool_->Load().starting, 1u);
+  EXPECT_EQ(pool_->Load().checkpointing, 0u);
+  Warm(first);
+  const auto under_way = Invoke();
+  EXPECT_EQ(starts_.RunAll(), 1) << "one stand-in, however many calls come meanwhile";
+  EXPECT_EQ(pool_->Load().checkpointing, 0u) << "not in the middle of its call";
+  first.AnswerOk();
+  EXPECT_TRUE(under_way->has_value());
+  EXPECT_EQ(pool_->Load().checkpointing, 1u);
+  const auto during = Invoke();
+  ASSERT_EQ(starter_.functions.size(), 2u);
+  starter_.functions[1]->AnswerOk();
+  EXPECT_TRUE(during->has_value()) << "the stand-in has it; nobody waits for the freeze";
+  EXPECT_EQ(checkpoints_.RunAll(), 1);
+  EXPECT_EQ(checkpointer_.freezes, 1);
+}
+
+TEST_F(VersionPoolTest, AStandInThatCantBeStartedKeepsNobodyFromFreezingAndFailsNoCall) {
+  Invoke();
+  starts_.RunAll();
+  FakeFunction& first = *starter_.functions[0];
+  first.AnswerOk();
+  for (int i = 0; i < 4; ++i) Warm(first);
+  VersionState with_snapshot = MakeState();
+  with_snapshot.mutable_snapshot()->set_id("snap0");
+  pool_->Update(with_snapshot);
+  pool_->OnCheckpointGrant(wanted_.at(0), true, absl::ZeroDuration());
+  const auto served = Invoke();
+  const auto waiting = Invoke();
+  starter_.next_result = absl::InternalError("no");
+  EXPECT_EQ(starts_.RunAll(), 1);
+  first.AnswerOk();
+  EXPECT_TRUE(served->has_value() && (*served)->ok());
+  EXPECT_FALSE(waiting->has_value()) << "it waits for the freeze";
+  EXPECT_EQ(checkpoints_.RunAll(), 1);
+  first.AnswerOk();
+  EXPECT_TRUE(waiting->has_value() && (*waiting)->ok());
+}
+
 TEST_F(VersionPoolTest, BusyInstanceIsFrozenOnlyAfterItsCall) {
   Invoke();
   starts_.RunAll();

@@ -24,6 +24,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/functions/native/privilege_probe.h"
+
 namespace {
 
 constexpr char kSocket[] = "/tmp/iofs/abc.sock";
@@ -246,6 +248,8 @@ int main() {
     if (word == "hello") {
       answer = std::to_string(getpid()) + " " + std::to_string(++count) + " " + std::to_string(token) + " " + mapped +
                " " + shared + " " + deleted;
+    } else if (word == "privileges") {
+      answer = privilege_probe::Report();
     } else if (word == "tcp") {
       OpenTcp(&tcp);
     } else if (word == "notcp") {
