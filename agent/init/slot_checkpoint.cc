@@ -95,12 +95,6 @@ void Slot::DoDump(uint64_t peer, uint64_t id, const DumpOrder& order) {
                                                            "dump directory " + order.dir + " is not empty")
                                                  : ErrnoOutcome(errno, "cannot make directory " + images));
   }
-  Cleared cleared = ClearForDump(order, images);
-  if (!cleared.outcome.ok()) {
-    if (Outcome emptied = EmptyDirectory(order.dir); !emptied.ok()) Log(emptied.message());
-    Log("dump refused: " + cleared.outcome.message());
-    return AnswerError(peer, id, cleared.outcome, "", cleared.findings);
-  }
   state_ = State::kDumping;
   AskShims(ShimRequest::kPrepare, order.without_cures,
            [this, peer, id, order](const Outcome& prepared, const std::vector<Shim>&) {
@@ -115,6 +109,13 @@ void Slot::DoDump(uint64_t peer, uint64_t id, const DumpOrder& order) {
 
 void Slot::StartDump(uint64_t peer, uint64_t id, const DumpOrder& order) {
   const std::string images = order.dir + "/images";
+  // After the shims have said their word: what is closed here is not missed for longer than the dump takes.
+  Cleared cleared = ClearForDump(order, images);
+  if (!cleared.outcome.ok()) {
+    if (Outcome emptied = EmptyDirectory(order.dir); !emptied.ok()) Log(emptied.message());
+    Log("dump refused: " + cleared.outcome.message());
+    return AnswerError(peer, id, cleared.outcome, "", cleared.findings);
+  }
   auto job = std::make_unique<Job>();
   job->peer = peer;
   job->order_id = id;
@@ -303,12 +304,12 @@ void Slot::FinishRestore(const std::shared_ptr<Job>& job, CriuRun::Result result
 void Slot::CompleteRestore(const Job& job, const CriuRun::Result& result, Outcome outcome) {
   const RestoreOrder& order = *job.restore;
   if (outcome.ok() && !ending_) outcome = LayDownSocketLinks(order.dir + "/files");
-  if (outcome.ok()) {
+  if (outcome.ok() && !ending_) {
     Undoing undoing;
-    result.outcome = ReadUndoing(order.dir + "/images", &undoing);
-    if (result.outcome.ok()) result.outcome = Undo(undoing);
+    outcome = ReadUndoing(order.dir + "/images", &undoing);
+    if (outcome.ok()) outcome = Undo(undoing);
   }
-  if (result.outcome.ok() && !ending_ && !order.resume.empty()) outcome = MakeMarker(order.resume, "");
+  if (outcome.ok() && !ending_ && !order.resume.empty()) outcome = MakeMarker(order.resume, "");
   if (!outcome.ok() || ending_) {
     if (outcome.ok()) outcome = Outcome(Code::kAborted, "the function was killed meanwhile");
     KeepLog(result.log);

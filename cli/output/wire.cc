@@ -33,11 +33,6 @@ ordered_json AnnotationsJson(const google::protobuf::Map<std::string, std::strin
   return json;
 }
 
-ordered_json TimeJson(const google::protobuf::Timestamp& time) {
-  const std::string text = FormatTimestamp(TimeOf(time));
-  return text.empty() ? ordered_json(nullptr) : ordered_json(text);
-}
-
 }  // namespace
 
 absl::Duration DurationOf(const google::protobuf::Duration& duration) {
@@ -46,6 +41,11 @@ absl::Duration DurationOf(const google::protobuf::Duration& duration) {
 
 absl::Time TimeOf(const google::protobuf::Timestamp& time) {
   return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
+}
+
+ordered_json TimeJson(const google::protobuf::Timestamp& time) {
+  const std::string text = FormatTimestamp(TimeOf(time));
+  return text.empty() ? ordered_json(nullptr) : ordered_json(text);
 }
 
 double MillisNumber(absl::Duration duration) {

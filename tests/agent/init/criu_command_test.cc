@@ -78,7 +78,8 @@ TEST(CriuArgumentsTest, ARestoreNeverWorksInTheImagesDirectory) {
   const auto arguments = RestoreArguments({.criu = "/usr/sbin/criu",
                                            .images_dir = "/cracdata/s/images",
                                            .work_dir = "/run/thaw/work",
-                                           .inherited = {{10, "pipe:[7]"}}});
+                                           .inherited = {{10, "pipe:[7]"}},
+                                           .action_script = ""});
   const auto has = [&](const std::string& first, const std::string& second) {
     for (size_t i = 0; i + 1 < arguments.size(); ++i) {
       if (arguments[i] == first && arguments[i + 1] == second) return true;
