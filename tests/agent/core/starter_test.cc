@@ -823,6 +823,14 @@ TEST_F(CracCheckpointerTest, RefusalNamesWhoRefused) {
   EXPECT_EQ(forbidden.instance, InstanceAfter::kServing);
 }
 
+TEST_F(CracCheckpointerTest, ASealedJvmIsNotAskedToWriteItself) {
+  request_.sealed = true;
+  const FrozenInstance frozen = checkpointer_of_engine_->Freeze(request_);
+  EXPECT_EQ(ReasonOf(frozen.status), reason::kCheckpointRefused);
+  EXPECT_EQ(frozen.instance, InstanceAfter::kServing);
+  EXPECT_TRUE(asked_.empty());
+}
+
 TEST_F(CracCheckpointerTest, JvmThatEndsWithoutImagesIsAnError) {
   at_checkpoint_ = [this] {
     InitEvent exit;
