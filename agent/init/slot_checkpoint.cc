@@ -272,10 +272,14 @@ void Slot::FinishDump(Job& job, const CriuRun::Result& result) {
 void Slot::FinishRestore(const std::shared_ptr<Job>& job, CriuRun::Result result) {
   const RestoreOrder& order = *job->restore;
   const pid_t pid = std::atoi(ReadSmallFile(WorkFile(kCriuPidFile)).c_str());
-  if (!result.outcome.ok() && !job->timed_out && !job->cancelled) {
+  if (!job->timed_out && !job->cancelled) {
+    // CRIU does not fail with its script.
     if (const std::string reason = ReadSmallFile(WorkFile(kActionErrorName)); !reason.empty()) {
       result.outcome = FailurePipe::ParseFailure(reason);
     }
+  }
+  if (result.outcome.ok() && !job->unique.go_states.empty() && ::access(WorkFile(kActionSeededName).c_str(), F_OK) != 0) {
+    result.outcome = Outcome(Code::kInternal, "criu has not run the script that seeds the function's random generators");
   }
   if (result.outcome.ok() && pid <= 1) {
     result.outcome = Outcome(Code::kInternal, "criu restore has named no process");
