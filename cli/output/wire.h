@@ -23,12 +23,14 @@ double MillisNumber(absl::Duration duration);
 std::string StartKindWord(gateway::v1::StartKind kind);
 // `ready`, `suspect`, `lost`, `draining`, `unknown`
 std::string NodeStateWord(common::v1::NodeState state);
-// `after 5 calls`, `never`
+// `after 5 calls`, `on-deploy`, `learned`, `manual`, `never`
 std::string CheckpointWord(const common::v1::CheckpointPolicy& policy);
 
 nlohmann::ordered_json AppJson(const common::v1::App& app);
 nlohmann::ordered_json FunctionJson(const common::v1::Function& function);
 nlohmann::ordered_json NodeJson(const common::v1::Node& node);
+// `candidate`, `chosen`, `rejected`
+std::string SnapshotRoleWord(common::v1::SnapshotExperience::Role role);
 nlohmann::ordered_json SnapshotJson(const common::v1::SnapshotInfo& snapshot);
 nlohmann::ordered_json PhasesJson(const gateway::v1::Phases& phases);
 nlohmann::ordered_json StartJson(const gateway::v1::StartInfo& start);

@@ -61,6 +61,7 @@ class FakeGatewayClient : public GatewayClient {
   absl::StatusOr<std::vector<commonpb::SnapshotInfo>> ListSnapshots(const std::string& function_id) override;
   absl::StatusOr<commonpb::SnapshotInfo> GetSnapshot(const std::string& id) override;
   absl::Status DeleteSnapshot(const std::string& id) override;
+  absl::StatusOr<commonpb::SnapshotInfo> CreateSnapshot(const std::string& function_id) override;
   absl::StatusOr<std::vector<std::string>> FindImage(const std::string& image_id) override;
   absl::StatusOr<gatewaypb::PushImageResponse> PushImage(
       const gatewaypb::PushImageRequest::Header& header,
@@ -77,6 +78,8 @@ class FakeGatewayClient : public GatewayClient {
   std::map<std::string, commonpb::Function> functions;  // by id
   std::vector<commonpb::Node> nodes;
   std::vector<commonpb::SnapshotInfo> snapshots;
+  // What CreateSnapshot() answers; OK: it adds the function's next snapshot.
+  absl::Status freezing;
   std::map<std::string, std::vector<std::string>> images;  // image id -> nodes
   std::vector<gatewaypb::LogLine> log;
   gatewaypb::ServerInfo server_info;

@@ -59,6 +59,10 @@ class FakeAgentServer {
   bool AwaitCalls(int calls) ABSL_LOCKS_EXCLUDED(mu_);
   bool AwaitCancelled(int cancelled) ABSL_LOCKS_EXCLUDED(mu_);
 
+  // What Freeze() answers: `failure`, or when that is OK a snapshot of the version that was asked for.
+  void set_freeze_failure(absl::Status failure) ABSL_LOCKS_EXCLUDED(mu_);
+  std::vector<std::string> frozen() const ABSL_LOCKS_EXCLUDED(mu_);
+
   // Image archives by id.
   void AddImage(const std::string& id, const std::string& archive) ABSL_LOCKS_EXCLUDED(mu_);
   std::map<std::string, std::string> images() const ABSL_LOCKS_EXCLUDED(mu_);
@@ -92,6 +96,8 @@ class FakeAgentServer {
   int refused_ ABSL_GUARDED_BY(mu_) = 0;
   int log_streams_ ABSL_GUARDED_BY(mu_) = 0;
   absl::Status log_failure_ ABSL_GUARDED_BY(mu_);
+  absl::Status freeze_failure_ ABSL_GUARDED_BY(mu_);
+  std::vector<std::string> frozen_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, std::string> images_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, std::vector<std::string>> logs_ ABSL_GUARDED_BY(mu_);
 };
