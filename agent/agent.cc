@@ -16,8 +16,13 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "agent/checkpoint/crac_checkpointer.h"
 #include "agent/checkpoint/criu_checkpointer.h"
+#include "agent/checkpoint/diagnosis_log.h"
+#include "agent/checkpoint/explainer.h"
 #include "agent/container/docker_runtime.h"
+#include "agent/container/tools.h"
+#include "agent/engine/crac_engine.h"
 #include "agent/instance/unix_slot_init.h"
 #include "agent/invoke/unix_function_dialer.h"
 #include "agent/metrics.h"
@@ -83,19 +88,12 @@ absl::Status MakeDirectories(const Paths& paths) {
   return absl::OkStatus();
 }
 
-// The init that containers mount lies in the data directory, which the engine sees too. Written beside and renamed:
-// running containers keep the old one.
-absl::Status InstallInit(const std::string& source, const Paths& paths) {
-  std::error_code error;
-  const std::string fresh = absl::StrCat(paths.InitBinary(), ".new");
-  fs::copy_file(source, fresh, fs::copy_options::overwrite_existing, error);
-  if (!error) fs::permissions(fresh, fs::perms(0755), error);
-  if (!error) fs::rename(fresh, paths.InitBinary(), error);
-  if (error) {
-    return absl::NotFoundError(absl::StrCat("thaw-init ", source, " can't be installed as ", paths.InitBinary(), ": ",
-                                            error.message(), "; name it with --init-binary"));
-  }
-  return absl::OkStatus();
+// What the containers mount lies in the data directory, which the engine sees too.
+absl::StatusOr<std::string> InstallSlotTools(const Options& options, const Paths& paths) {
+  std::vector<ToolSource> sources = {{options.init_binary, "init"}};
+  if (!options.criu_bundle.empty()) sources.push_back({options.criu_bundle, "criu"});
+  if (!options.preload_dir.empty()) sources.push_back({options.preload_dir, "preload"});
+  return InstallTools(sources, paths);
 }
 
 absl::Status WritePortFile(const std::string& path, int grpc, int metrics) {
@@ -159,6 +157,8 @@ class Agent::Parts final : public PoolEvents, public SchedulerCommands {
   const Options options_;
   const std::shared_ptr<spdlog::logger> log_;
   const Paths paths_;
+  // As InstallTools() names them.
+  std::string tools_;
   const RealClock clock_;
   std::shared_ptr<const Security> security_;
   std::shared_ptr<prometheus::Registry> registry_ = std::make_shared<prometheus::Registry>();
@@ -167,6 +167,7 @@ class Agent::Parts final : public PoolEvents, public SchedulerCommands {
   std::unique_ptr<MetricsServer> metrics_server_;
   std::unique_ptr<MemoryBudget> memory_;
   EngineInfo engine_;
+  NodeCpu cpu_;
   Profile profile_;
 
   std::unique_ptr<TimerThread> timers_;
@@ -181,12 +182,19 @@ class Agent::Parts final : public PoolEvents, public SchedulerCommands {
   std::unique_ptr<NodeImages> images_;
   std::unique_ptr<NodeSnapshots> snapshots_;
   std::unique_ptr<UnixFunctionDialer> dialer_;
+  CriuEngine criu_engine_;
+  std::unique_ptr<CracEngine> crac_engine_;
+  std::unique_ptr<Engines> engines_;
   std::unique_ptr<Restorer> restorer_;
   std::unique_ptr<ContainerSlots> slots_;
   std::unique_ptr<ThawStarter> starter_;
-  std::unique_ptr<CriuCheckpointer> checkpointer_;
+  DiagnosisLog diagnoses_;
+  std::unique_ptr<CriuCheckpointer> criu_checkpointer_;
+  std::unique_ptr<CracCheckpointer> crac_checkpointer_;
+  std::unique_ptr<EngineCheckpointer> checkpointer_;
   std::unique_ptr<ThreadPool> starts_, checkpoints_, housekeeping_, transfers_, exports_, disk_;
   std::unique_ptr<Pool> pool_;
+  std::unique_ptr<Explainer> explainer_;
   std::unique_ptr<FunctionsService> functions_service_;
   std::unique_ptr<SnapshotsService> snapshots_service_;
   std::unique_ptr<ImagesService> images_service_;
@@ -203,9 +211,12 @@ absl::Status Agent::Parts::Start() {
   RETURN_IF_ERROR(options_.Validate());
   ASSIGN_OR_RETURN(security_, Security::Load(options_.security));
   RETURN_IF_ERROR(security_->CheckListenAddress(options_.listen));
-  RETURN_IF_ERROR(security_->CheckListenAddress(options_.metrics_listen));
+  RETURN_IF_ERROR(security_->CheckPlainListenAddress(options_.metrics_listen));
+  ASSIGN_OR_RETURN(cpu_, MakeNodeCpu(ReadHostCpu(), options_.cpu_features));
+  log_->info("event=cpu model=\"{}\" level={} limit={} features={}", cpu_.host.model,
+             std::string(CpuLevelName(LevelOf(cpu_.reported))), std::string(CpuLevelName(cpu_.limit)), cpu_.reported.size());
   RETURN_IF_ERROR(MakeDirectories(paths_));
-  RETURN_IF_ERROR(InstallInit(options_.init_binary, paths_));
+  ASSIGN_OR_RETURN(tools_, InstallSlotTools(options_, paths_));
   metrics_ = std::make_unique<AgentMetrics>(*registry_);
   transfer_metrics_ = std::make_unique<TransferMetrics>(*registry_);
   memory_ = std::make_unique<MemoryBudget>(options_.memory_limit_bytes != 0 ? options_.memory_limit_bytes
@@ -218,6 +229,7 @@ absl::Status Agent::Parts::Start() {
   connector_ = std::make_unique<UnixSlotInitConnector>();
   SchedulerLink::Options link;
   link.address = options_.scheduler;
+  link.node_id = options_.node_id;
   link_ = std::make_unique<SchedulerLink>(link, channels_, *this, *timers_, *metrics_, log_);
   peers_ = std::make_unique<GrpcPeers>(channels_);
   image_fetcher_ = std::make_unique<ImageFetcher>(*runtime_, *peers_, *transfer_metrics_);
@@ -233,24 +245,38 @@ absl::Status Agent::Parts::Start() {
   UnixFunctionDialer::Options dialer;
   dialer.limits.max_answer_bytes = options_.max_body_bytes;
   dialer_ = std::make_unique<UnixFunctionDialer>(dialer);
-  restorer_ = std::make_unique<Restorer>(*dialer_, clock_);
+  crac_engine_ = std::make_unique<CracEngine>(options_.allow_crac_engine, paths_);
+  engines_ = std::make_unique<Engines>(criu_engine_, *crac_engine_);
+  restorer_ = std::make_unique<Restorer>(*dialer_, clock_, *engines_);
 
   ContainerSlots::Options slots;
   slots.node_id = options_.node_id;
   slots.profile = profile_;
   slots.network = options_.network;
+  slots.tools = tools_;
   slots_ = std::make_unique<ContainerSlots>(
       slots, ContainerSlots::Deps{*runtime_, *connector_, *images_, clock_, paths_, log_});
   ThawStarter::Options starter;
+  starter.has_preload = !options_.preload_dir.empty();
   starter.restore_limit = options_.restore_limit;
+  starter.node_id = options_.node_id;
+  starter.cpu = cpu_;
   starter.listen_limit = options_.listen_limit;
   starter_ = std::make_unique<ThawStarter>(
-      starter, ThawStarter::Deps{*slots_, *store_, *snapshots_, *images_, *restorer_, *metrics_, clock_, paths_, log_});
+      starter, ThawStarter::Deps{*slots_, *store_, *snapshots_, *images_, *restorer_, *engines_, *metrics_,
+                                     clock_, paths_, log_});
   CriuCheckpointer::Options checkpointer;
   checkpointer.node_id = options_.node_id;
+  checkpointer.cpu = cpu_;
   checkpointer.dump_limit = options_.dump_limit;
-  checkpointer_ = std::make_unique<CriuCheckpointer>(
-      checkpointer, CriuCheckpointer::Deps{*store_, *slots_, *images_, *restorer_, clock_, paths_, log_});
+  criu_checkpointer_ = std::make_unique<CriuCheckpointer>(
+      checkpointer, CriuCheckpointer::Deps{*store_, *slots_, *images_, *restorer_, clock_, paths_, log_,
+                                           &diagnoses_, metrics_.get()});
+  CracCheckpointer::Options crac;
+  crac.dump_limit = options_.dump_limit;
+  crac_checkpointer_ = std::make_unique<CracCheckpointer>(
+      crac, CracCheckpointer::Deps{*crac_engine_, *images_, *restorer_, *criu_checkpointer_, clock_, paths_});
+  checkpointer_ = std::make_unique<EngineCheckpointer>(*criu_checkpointer_, *crac_checkpointer_);
 
   const std::size_t cpus = std::max(1u, std::thread::hardware_concurrency());
   starts_ = std::make_unique<ThreadPool>(ThreadPool::Options{"starts", 4 + 2 * cpus, 4096});
@@ -276,7 +302,7 @@ absl::Status Agent::Parts::Start() {
     pool_->Apply(state);
   }
   Recovery recovery(options_.node_id,
-                    Recovery::Deps{*runtime_, *connector_, *restorer_, *pool_, *metrics_, clock_, paths_, log_});
+                    Recovery::Deps{*runtime_, *connector_, *restorer_, *pool_, *metrics_, clock_, paths_, tools_, log_});
   RETURN_IF_ERROR(recovery.Run(clock_.Now() + kRecoveryLimit));
   for (const VersionState& state : known) pool_->Apply(state);
   RETURN_IF_ERROR(Serve());
@@ -289,7 +315,7 @@ absl::Status Agent::Parts::Start() {
 absl::Status Agent::Parts::ProbeEngine() {
   runtime_ = std::make_unique<DockerRuntime>(options_.docker_socket);
   ASSIGN_OR_RETURN(engine_, runtime_->GetEngineInfo(clock_.Now() + kEngineLimit));
-  ProfileProbe probe(*runtime_, ProfileProbe::Options{options_.node_id, paths_.InitBinary(), ""});
+  ProfileProbe probe(*runtime_, ProfileProbe::Options{options_.node_id, paths_.Tools(tools_), ""});
   ASSIGN_OR_RETURN(profile_, probe.Choose(options_.profile, clock_.Now() + kProbeLimit));
   log_->info("event=engine version={} cgroup={} profile={} note=\"{}\"", engine_.version, engine_.cgroup_version,
              std::string(profile_.name()), profile_.note);
@@ -314,6 +340,15 @@ absl::Status Agent::Parts::OpenStore() {
 }
 
 absl::Status Agent::Parts::Serve() {
+  Explainer::Options explainer;
+  explainer.node_id = options_.node_id;
+  explainer_ = std::make_unique<Explainer>(explainer, Explainer::Deps{
+      [this](const std::string& version_id) -> std::optional<Explainer::Version> {
+        const std::shared_ptr<VersionPool> version = pool_->Find(version_id);
+        if (version == nullptr) return std::nullopt;
+        return Explainer::Version{version->state().spec().freeze(), version->ControlDirs()};
+      },
+      *connector_, diagnoses_, clock_});
   FunctionsService::Options functions;
   functions.max_body_bytes = options_.max_body_bytes;
   functions_service_ = std::make_unique<FunctionsService>(
@@ -322,7 +357,7 @@ absl::Status Agent::Parts::Serve() {
              absl::AnyInvocable<void(absl::StatusOr<std::shared_ptr<VersionPool>>)> done) {
         FindVersion(version_id, deadline, std::move(done));
       },
-      *disk_, *timers_);
+      *disk_, *timers_, [this](const std::string& version_id) { return explainer_->Explain(version_id); });
   snapshots_service_ = std::make_unique<SnapshotsService>(*store_, security_, *disk_, *transfer_metrics_);
   images_service_ = std::make_unique<ImagesService>(*runtime_, security_, *exports_, *transfer_metrics_);
   ASSIGN_OR_RETURN(metrics_server_, MetricsServer::Create(options_.metrics_listen, registry_));
@@ -417,9 +452,9 @@ thaw::scheduler::v1::Register Agent::Parts::MakeRegister() {
   node.set_container_profile(std::string(profile_.name()));
   node.set_profile_note(profile_.note);
   node.set_agent_version(kVersion);
+  node.MergeFrom(cpu_.AsNode(options_.node_id));
   utsname host;
   uname(&host);
-  node.set_architecture(host.machine);
   node.set_kernel(host.release);
   for (auto& snapshot : store_->List()) *message.add_snapshots() = std::move(snapshot);
   for (const std::string& image_id : images_->Known()) message.add_image_ids(image_id);

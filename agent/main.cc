@@ -24,11 +24,20 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--docker-socket", options.docker_socket, "the Docker Engine's unix socket")->capture_default_str();
   app.add_option("--init-binary", options.init_binary, "the static thaw-init that is mounted into the containers");
+  app.add_option("--criu-bundle", options.criu_bundle,
+                 "directory of the self-contained CRIU for the containers [none: their images have their own]");
+  app.add_option("--preload-dir", options.preload_dir,
+                 "directory of what is preloaded into functions for their random numbers [none: they are not cured]");
   app.add_option("--container-profile", options.profile, "auto, checkpoint or privileged")
       ->transform(CLI::CheckedTransformer(std::map<std::string, ProfileRequest>{{"auto", ProfileRequest::kAuto},
                                                                                {"checkpoint", ProfileRequest::kCheckpoint},
                                                                                {"privileged", ProfileRequest::kPrivileged}}));
+  app.add_flag("--allow-crac-engine", options.allow_crac_engine,
+               "let functions of engine crac run as root with their container's capabilities, as a CRaC JDK needs");
   app.add_option("--network", options.network, "the engine's network for functions")->capture_default_str();
+  app.add_option("--cpu-features", options.cpu_features,
+                 "an older CPU to report and to hold functions to, for snapshots that fit a mixed fleet, and for tests: "
+                 "x86-64-v1 to -v4, or features in /proc/cpuinfo's words [the host's]");
   app.add_option("--memory-limit", options.memory_limit_bytes, "bytes that functions may use [80 % of the available]")
       ->transform(CLI::AsSizeValue(false));
   app.add_option("--max-instances-per-function", options.max_instances_per_function, "[twice the number of CPUs]");

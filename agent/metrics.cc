@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "absl/strings/ascii.h"
+#include "absl/strings/strip.h"
 #include "common/metrics/metrics.h"
 
 namespace thaw::agent {
@@ -54,6 +56,15 @@ AgentMetrics::AgentMetrics(prometheus::Registry& registry) {
   for (std::size_t i = 0; i < kCheckpointOutcomes.size(); ++i) {
     checkpoints_[i] = &checkpoints.Add({{"outcome", kCheckpointOutcomes[i]}});
   }
+  auto& obstacles = prometheus::BuildCounter()
+                        .Name("thaw_agent_obstacles_total")
+                        .Help("What was found in the way of checkpoints, by kind")
+                        .Register(registry);
+  for (std::size_t kind = 1; kind < obstacles_.size(); ++kind) {
+    const std::string name = thaw::common::v1::ObstacleKind_Name(static_cast<int>(kind));
+    if (name.empty()) continue;
+    obstacles_[kind] = &obstacles.Add({{"kind", absl::AsciiStrToLower(absl::StripPrefix(name, "OBSTACLE_KIND_"))}});
+  }
   checkpoint_duration = &prometheus::BuildHistogram()
                              .Name("thaw_agent_checkpoint_duration_seconds")
                              .Help("From the grant to the published snapshot")
@@ -97,6 +108,11 @@ AgentMetrics::AgentMetrics(prometheus::Registry& registry) {
   recovered_slots = &recovered.Add({{"what", "slot"}});
   removed_orphans = &recovered.Add({{"what", "orphan"}});
   removed_half_dumps = &recovered.Add({{"what", "half_dump"}});
+  unfit_snapshots = &prometheus::BuildCounter()
+                         .Name("thaw_agent_unfit_snapshots_total")
+                         .Help("Cold starts because this node's CPU lacks what the version's snapshot relies on")
+                         .Register(registry)
+                         .Add({});
   scheduler_connected = &prometheus::BuildGauge()
                              .Name("thaw_agent_scheduler_connected")
                              .Help("1 while the stream to the scheduler is open")
@@ -118,6 +134,13 @@ void AgentMetrics::ObserveFirstResponse(absl::Duration duration) {
 
 void AgentMetrics::CountInvocation(StartKind start, InvocationOutcome outcome) {
   invocations_[Index(start)][Index(outcome)]->Increment();
+}
+
+void AgentMetrics::CountObstacle(thaw::common::v1::ObstacleKind kind) {
+  const auto index = static_cast<std::size_t>(kind);
+  prometheus::Counter* counter = index < obstacles_.size() ? obstacles_[index] : nullptr;
+  if (counter == nullptr) counter = obstacles_[thaw::common::v1::OBSTACLE_KIND_OTHER];
+  counter->Increment();
 }
 
 void AgentMetrics::CountCheckpoint(CheckpointOutcome outcome) { checkpoints_[Index(outcome)]->Increment(); }

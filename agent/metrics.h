@@ -9,6 +9,7 @@
 #include "prometheus/gauge.h"
 #include "prometheus/histogram.h"
 #include "prometheus/registry.h"
+#include "thaw/common/v1/freezing.pb.h"
 
 namespace thaw::agent {
 
@@ -34,6 +35,9 @@ class AgentMetrics {
   enum class CheckpointOutcome { kPublished, kRefused, kFailed, kCanaryFailed };
   void CountCheckpoint(CheckpointOutcome outcome);
 
+  // thaw_agent_obstacles_total{kind}: what looks before dumps, resources and CRIU have found in the way.
+  void CountObstacle(thaw::common::v1::ObstacleKind kind);
+
   // thaw_agent_checkpoint_duration_seconds (from the grant to the published snapshot),
   // thaw_agent_checkpoint_frozen_seconds (how long the process stood still), thaw_agent_checkpoint_bytes (raw).
   prometheus::Histogram* checkpoint_duration;
@@ -53,6 +57,8 @@ class AgentMetrics {
   prometheus::Counter* recovered_slots;
   prometheus::Counter* removed_orphans;
   prometheus::Counter* removed_half_dumps;
+  // thaw_agent_unfit_snapshots_total: cold starts because this node's CPU lacks what the version's snapshot relies on.
+  prometheus::Counter* unfit_snapshots;
   // thaw_agent_scheduler_connected: 1 while the stream is open.
   prometheus::Gauge* scheduler_connected;
 
@@ -60,6 +66,7 @@ class AgentMetrics {
   std::array<std::array<prometheus::Counter*, 3>, 4> starts_;
   std::array<std::array<prometheus::Counter*, 5>, 4> invocations_;
   std::array<prometheus::Counter*, 4> checkpoints_;
+  std::array<prometheus::Counter*, thaw::common::v1::ObstacleKind_ARRAYSIZE> obstacles_{};
   prometheus::Histogram* phase_container_;
   prometheus::Histogram* phase_fetch_;
   prometheus::Histogram* phase_restore_;

@@ -26,8 +26,18 @@ struct Options {
   std::string docker_socket = "/var/run/docker.sock";
   // The static thaw-init to mount into the containers.
   std::string init_binary;
+  // A directory with CRIU and all that it needs (deploy/images/criu), mounted beside it; empty: images have CRIU themselves,
+  // or are not checkpointed.
+  std::string criu_bundle;
+  // A directory with what is preloaded into functions (agent/preload), mounted beside it; empty: nothing is, and functions
+  // that would need it are frozen only where their settings accept that.
+  std::string preload_dir;
   ProfileRequest profile = ProfileRequest::kAuto;
+  // Functions of engine crac run as root with what their container may do, for a CRaC JDK runs CRIU itself.
+  bool allow_crac_engine = false;
   std::string network = "bridge";
+  // What the node says of its CPU: MakeNodeCpu() in agent/cpu/node_cpu.h has the words. Empty: what the host has.
+  std::string cpu_features;
   // What functions may use of the host's memory; 0: 80 % of what was available at the start.
   std::uint64_t memory_limit_bytes = 0;
   // Of one version on this node; 0: twice the number of CPUs.

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <string>
 
+#include "bench/checkpoint_load.h"
 #include "bench/load.h"
 #include "bench/start.h"
 #include "tests/support/cluster.h"
@@ -23,6 +24,16 @@ int main(int argc, char** argv) {
   load_command.add_option("--json", load.json_file, "file for the rows");
   load_command.add_option("--seconds", seconds, "for each row")->check(CLI::Range(0.1, 3600.0))->capture_default_str();
 
+  thaw::bench::CheckpointLoadOptions checkpoint_load;
+  double load_seconds = 120, every_seconds = 10;
+  CLI::App& checkpoint_command =
+      *app.add_subcommand("checkpoint-load", "latency of a warm function while its instances are frozen again and again");
+  checkpoint_command.add_option("--json", checkpoint_load.json_file, "file for the rows");
+  checkpoint_command.add_option("--seconds", load_seconds, "for each row")->check(CLI::Range(1.0, 3600.0))->capture_default_str();
+  checkpoint_command.add_option("--every", every_seconds, "seconds from checkpoint to checkpoint")
+      ->check(CLI::Range(1.0, 3600.0))
+      ->capture_default_str();
+
   CLI11_PARSE(app, argc, argv);
   const std::string missing = thaw::testing::MissingOnThisHost();
   if (!missing.empty()) {
@@ -30,7 +41,11 @@ int main(int argc, char** argv) {
     return 1;
   }
   load.time = absl::Seconds(seconds);
-  const absl::Status status = start_command.parsed() ? thaw::bench::MeasureStarts(start) : thaw::bench::MeasureLoad(load);
+  checkpoint_load.time = absl::Seconds(load_seconds);
+  checkpoint_load.every = absl::Seconds(every_seconds);
+  const absl::Status status = start_command.parsed()        ? thaw::bench::MeasureStarts(start)
+                              : checkpoint_command.parsed() ? thaw::bench::MeasureCheckpointLoad(checkpoint_load)
+                                                            : thaw::bench::MeasureLoad(load);
   if (status.ok()) return 0;
   std::fprintf(stderr, "thaw-bench: %s\n", std::string(status.message()).c_str());
   return 1;

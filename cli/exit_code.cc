@@ -67,6 +67,7 @@ std::string NextStep(const absl::Status& status, absl::string_view server, absl:
   if (reason == reason::kFunctionNotFound) return "see what is there with `thaw functions list`";
   if (reason == reason::kAppNotFound)
     return "see what is there with `thaw apps list`, or make it with `thaw apps create`";
+  if (reason == reason::kSecretNotFound) return "see what is there with `thaw secret ls APP`";
   if (reason == reason::kSnapshotNotFound) return "see what is there with `thaw snapshot ls`";
   if (reason == reason::kNodeNotFound) return "see what is there with `thaw nodes`";
   if (reason == reason::kNodePinningForbidden) {

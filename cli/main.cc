@@ -10,6 +10,7 @@
 
 #include "cli/commands/run.h"
 #include "cli/gateway/grpc_client.h"
+#include "cli/hidden_input.h"
 #include "cli/interrupt.h"
 #include "cli/metrics/scraper.h"
 #include "cli/process/posix_runner.h"
@@ -39,6 +40,7 @@ int main(int argc, char** argv) {
       .out_terminal = Terminal::Of(STDOUT_FILENO, no_color),
       .err_terminal = Terminal::Of(STDERR_FILENO, no_color),
       .variable = variable,
+      .ask_hidden = isatty(STDIN_FILENO) == 1 ? AskHidden : nullptr,
       .connect =
           [&interrupt](const ConnectionOptions& options) -> absl::StatusOr<std::shared_ptr<GatewayClient>> {
         auto client = MakeGrpcGatewayClient(options);

@@ -37,11 +37,12 @@ constexpr absl::Duration kHealthRefresh = absl::Milliseconds(250);
 constexpr int kMaxMessageBytes = 8 << 20;
 
 // A reader sees no file, or all of it.
-absl::Status WritePortFile(const std::string& path, int grpc_port, int http_port) {
+absl::Status WritePortFile(const std::string& path, int grpc_port, int http_port, int https_port) {
   const std::string staged = absl::StrCat(path, ".", NewHexId(4));
   {
     std::ofstream file(staged, std::ios::trunc);
     file << "grpc=" << grpc_port << "\nhttp=" << http_port << "\n";
+    if (https_port != 0) file << "https=" << https_port << "\n";
     file.close();
     if (!file) {
       return absl::UnavailableError(absl::StrCat("the port file ", path, " can't be written; check --port-file"));
@@ -126,6 +127,8 @@ struct Gateway::Parts {
   InvokerService invoker_service;
   AdminService admin_service;
   std::unique_ptr<HttpServer> http;
+  // Null without --https-listen.
+  std::unique_ptr<HttpServer> https;
   std::unique_ptr<RpcServer> rpc;
   absl::Mutex health_mu;
   std::atomic<bool> stopping{false};
@@ -141,21 +144,25 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Create(const Options& options,
   std::unique_ptr<Gateway> gateway(
       new Gateway(std::make_unique<Parts>(options, std::move(security), std::move(log))));
   Parts& parts = *gateway->parts_;
-  ASSIGN_OR_RETURN(parts.http,
-                   HttpServer::Start({.listen_address = options.http_listen,
-                                      .threads = options.http_threads,
-                                      .max_connections = options.max_http_connections,
-                                      .idle_limit = options.http_idle_limit,
-                                      .read_limit = options.http_read_limit,
-                                      .tls_cert_file = options.security.tls_cert_file,
-                                      .tls_key_file = options.security.tls_key_file},
-                                     *parts.security,
-                                     {.invoker = &parts.invoker,
-                                      .admission = &parts.admission,
-                                      .metrics = &parts.metrics,
-                                      .readiness = [&parts] { return parts.Readiness(); },
-                                      .render_metrics = [&parts] { return RenderMetrics(*parts.registry); },
-                                      .log = parts.log}));
+  HttpServer::Options http;
+  http.listen_address = options.http_listen;
+  http.threads = options.http_threads;
+  http.max_connections = options.max_http_connections;
+  http.idle_limit = options.http_idle_limit;
+  http.read_limit = options.http_read_limit;
+  const HttpServer::Deps http_deps{.invoker = &parts.invoker,
+                                   .admission = &parts.admission,
+                                   .metrics = &parts.metrics,
+                                   .readiness = [&parts] { return parts.Readiness(); },
+                                   .render_metrics = [&parts] { return RenderMetrics(*parts.registry); },
+                                   .log = parts.log};
+  ASSIGN_OR_RETURN(parts.http, HttpServer::Start(http, *parts.security, http_deps));
+  if (!options.https_listen.empty()) {
+    http.listen_address = options.https_listen;
+    http.tls_cert_file = options.security.tls_cert_file;
+    http.tls_key_file = options.security.tls_key_file;
+    ASSIGN_OR_RETURN(parts.https, HttpServer::Start(http, *parts.security, http_deps));
+  }
   ASSIGN_OR_RETURN(parts.rpc,
                    RpcServer::Start({.listen_address = options.listen,
                                      .max_message_bytes = kMaxMessageBytes,
@@ -164,15 +171,16 @@ absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Create(const Options& options,
   parts.RefreshHealth();
   parts.leases->Start();
   if (!options.port_file.empty()) {
-    RETURN_IF_ERROR(WritePortFile(options.port_file, parts.rpc->port(), parts.http->port()));
+    RETURN_IF_ERROR(WritePortFile(options.port_file, parts.rpc->port(), parts.http->port(), gateway->https_port()));
   }
-  parts.log->info("event=listening grpc_port={} http_port={} scheduler={}", parts.rpc->port(), parts.http->port(),
-                  options.scheduler);
+  parts.log->info("event=listening grpc_port={} http_port={} https_port={} scheduler={}", parts.rpc->port(),
+                  parts.http->port(), gateway->https_port(), options.scheduler);
   return gateway;
 }
 
 int Gateway::grpc_port() const { return parts_->rpc->port(); }
 int Gateway::http_port() const { return parts_->http->port(); }
+int Gateway::https_port() const { return parts_->https == nullptr ? 0 : parts_->https->port(); }
 absl::Status Gateway::Readiness() const { return parts_->Readiness(); }
 const LeaseTable& Gateway::leases() const { return *parts_->leases; }
 
@@ -184,12 +192,17 @@ void Gateway::Shutdown() {
   }
   const absl::Duration grace = parts.options.drain_limit;
   if (parts.http != nullptr) parts.http->Drain();
-  // Both listeners drain at the same time: one limit for all calls.
+  if (parts.https != nullptr) parts.https->Drain();
+  // All listeners drain at the same time: one limit for all calls.
   std::thread http_end([&] {
     if (parts.http != nullptr) parts.http->Shutdown(grace);
   });
+  std::thread https_end([&] {
+    if (parts.https != nullptr) parts.https->Shutdown(grace);
+  });
   if (parts.rpc != nullptr) parts.rpc->Shutdown(grace);
   http_end.join();
+  https_end.join();
   absl::Notification released;
   parts.leases->Shutdown(kReleaseLimit, [&released] { released.Notify(); });
   released.WaitForNotification();

@@ -24,6 +24,8 @@ class Gateway {
 
   int grpc_port() const;
   int http_port() const;
+  // 0 without --https-listen.
+  int https_port() const;
   // OK once the scheduler has been reached; what /readyz and the health service say.
   absl::Status Readiness() const;
   const LeaseTable& leases() const;

@@ -16,6 +16,7 @@ void AddFlags(CLI::App& app, thaw::gateway::Options& options) {
   app.add_option("--listen", options.listen, "gRPC address; port 0 chooses one")->capture_default_str();
   app.add_option("--http-listen", options.http_listen, "HTTP address: /invoke, /healthz, /readyz, /metrics")
       ->capture_default_str();
+  app.add_option("--https-listen", options.https_listen, "the same with TLS, by --tls-cert; empty for none");
   app.add_option("--scheduler", options.scheduler, "the scheduler's host:port")->capture_default_str();
   app.add_flag("--allow-node-pinning", options.allow_node_pinning, "let callers choose the node with `thaw-node`");
   app.add_option("--max-body-bytes", options.max_body_bytes, "of a request's and of an answer's body")
@@ -37,7 +38,7 @@ void AddFlags(CLI::App& app, thaw::gateway::Options& options) {
   app.add_option("--log-level", options.log_level, "trace, debug, info, warn or error")
       ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error"}))
       ->capture_default_str();
-  app.add_option("--port-file", options.port_file, "written once the listeners are there: grpc=<port>, http=<port>");
+  app.add_option("--port-file", options.port_file, "written once the listeners are there: grpc=<port>, http=<port>, https=<port>");
   thaw::AddSecurityFlags(app, options.security);
   app.set_version_flag("--version", std::string("thaw-gateway ") + thaw::kVersion);
   thaw::AddEnvironmentNames(app);

@@ -28,6 +28,10 @@ absl::Status Options::Validate() const {
   if (!absl::StrContains(scheduler, ':')) {
     return absl::InvalidArgumentError(absl::StrCat("--scheduler is '", scheduler, "'; it takes host:port"));
   }
+  if (!https_listen.empty() && security.tls_cert_file.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("--https-listen is ", https_listen,
+                                                   ", and there is no certificate: give --tls-cert, --tls-key and --tls-ca"));
+  }
   if (http_idle_limit <= absl::ZeroDuration() || http_idle_limit > absl::Hours(24)) {
     return absl::InvalidArgumentError("--http-idle-limit takes more than 0s, up to 24h");
   }

@@ -14,8 +14,10 @@ namespace thaw::gateway {
 struct Options {
   // gRPC, host:port; port 0 chooses one. As for `http_listen`.
   std::string listen = "127.0.0.1:7000";
-  // HTTP/1.1: calls, /healthz, /readyz, /metrics.
+  // HTTP/1.1 in clear: calls, /healthz, /readyz, /metrics.
   std::string http_listen = "127.0.0.1:8080";
+  // The same with TLS, with the certificate of `security`; empty for none.
+  std::string https_listen;
   // host:port of the scheduler.
   std::string scheduler = "127.0.0.1:7100";
   bool allow_node_pinning = false;
@@ -36,7 +38,8 @@ struct Options {
   // How long calls under way may go on after SIGTERM.
   absl::Duration drain_limit = absl::Seconds(10);
   std::string log_level = "info";
-  // Written, whole, once both listeners are there: `grpc=<port>` and `http=<port>`, a line each. Empty for none.
+  // Written, whole, once all listeners are there: `grpc=<port>`, `http=<port>` and, where there is one,
+  // `https=<port>`, a line each. Empty for none.
   std::string port_file;
   SecurityOptions security;
 

@@ -42,6 +42,12 @@ absl::Status SnapshotNotFound(absl::string_view snapshot_id) {
                     reason::kSnapshotNotFound, {{"snapshot", std::string(snapshot_id)}});
 }
 
+absl::Status SecretNotFound(absl::string_view name) {
+  return WithReason(absl::NotFoundError(absl::StrCat("secret '", name,
+                                                     "' not found; `thaw secret ls` shows those of an app")),
+                    reason::kSecretNotFound, {{"secret", std::string(name)}});
+}
+
 absl::Status AppExists(absl::string_view name) {
   return WithReason(
       absl::AlreadyExistsError(absl::StrCat("app '", name, "' can't be created: the name is taken; update that app or "

@@ -23,6 +23,8 @@ absl::Status FunctionNotFound(absl::string_view function);
 absl::Status VersionNotFound(absl::string_view version_id);
 // NOT_FOUND, SNAPSHOT_NOT_FOUND, `snapshot`.
 absl::Status SnapshotNotFound(absl::string_view snapshot_id);
+// NOT_FOUND, SECRET_NOT_FOUND, `secret`.
+absl::Status SecretNotFound(absl::string_view name);
 // ALREADY_EXISTS, ALREADY_EXISTS, `app`.
 absl::Status AppExists(absl::string_view name);
 // ALREADY_EXISTS, ALREADY_EXISTS, `function`.

@@ -31,6 +31,10 @@ inline constexpr std::size_t kMaxConfigEntries = 1000;
 inline constexpr std::size_t kMaxConfigKeyBytes = 255;
 inline constexpr std::size_t kMaxConfigBytes = 128 * 1024;
 inline constexpr std::size_t kMaxImageReferenceBytes = 512;
+// Secrets travel with a version's state to every node, and with an order of one line to thaw-init.
+inline constexpr std::size_t kMaxSecretBytes = 64 * 1024;
+inline constexpr std::size_t kMaxSecretsPerApp = 100;
+inline constexpr std::size_t kMaxSecretBytesPerApp = 512 * 1024;
 // Bounds of Function.freeze.
 inline constexpr std::size_t kMaxObstacleRules = 100;
 inline constexpr std::size_t kMaxRulePatternBytes = 1024;
@@ -71,6 +75,8 @@ inline constexpr absl::Duration kRemovedSnapshotMemory = absl::Hours(24 * 30);
 // --- leases ---
 inline constexpr std::size_t kMaxLeases = 200'000;
 inline constexpr std::size_t kMaxLeasesPerRequest = 10'000;
+// Of a snapshot or a node: the kernel knows some 250 of x86.
+inline constexpr std::size_t kMaxCpuFeatures = 1'000;
 inline constexpr std::size_t kMaxGatewayIdBytes = 128;
 inline constexpr std::size_t kMaxWatchers = 1'000;
 

@@ -16,7 +16,7 @@ namespace {
 constexpr std::array<const char*, kLeaseEnds> kLeaseEndNames = {"released", "expired", "function_changed", "node_lost"};
 constexpr std::array<const char*, kPlacementOutcomes> kPlacementOutcomeNames = {"placed", "no_node", "no_room",
                                                                                 "too_large"};
-constexpr std::array<const char*, kPlacementReasons> kPlacementReasonNames = {"prefer_warm", "snapshot_here",
+constexpr std::array<const char*, kPlacementReasons> kPlacementReasonNames = {"prefer_warm", "snapshot_fits", "snapshot_here",
                                                                               "least_loaded", "only", "pinned", "none"};
 constexpr std::array<const char*, kGrantOutcomes> kGrantOutcomeNames = {
     "granted",          "refused_snapshot_exists", "refused_busy", "refused_policy", "refused_backoff",

@@ -28,8 +28,8 @@ enum class PlacementOutcome { kPlaced, kNoNode, kNoRoom, kTooLarge };
 inline constexpr std::size_t kPlacementOutcomes = 4;
 
 // Which policy decided: the first that told the candidates apart. kOnly: there was nothing to choose between.
-enum class PlacementReason { kPreferWarm, kSnapshotHere, kLeastLoaded, kOnly, kPinned, kNone };
-inline constexpr std::size_t kPlacementReasons = 6;
+enum class PlacementReason { kPreferWarm, kSnapshotFits, kSnapshotHere, kLeastLoaded, kOnly, kPinned, kNone };
+inline constexpr std::size_t kPlacementReasons = 7;
 
 // Answers to a request to freeze an instance, and how granted ones ended.
 enum class GrantOutcome {

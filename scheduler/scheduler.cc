@@ -18,6 +18,13 @@ absl::StatusOr<std::unique_ptr<Scheduler>> Scheduler::Create(const Options& opti
   std::set<std::string> live;
   for (const auto& version : scheduler->catalogue_.LiveVersions()) live.insert(version->version_id());
   RETURN_IF_ERROR(scheduler->snapshots_.DropAllBut(live));
+  std::set<std::string> app_ids;
+  for (const auto& app : contents.apps) app_ids.insert(app.id());
+  RETURN_IF_ERROR(scheduler->secrets_.DropAllBut(app_ids));
+  for (const auto& name : scheduler->secrets_.UnreadableNames()) {
+    deps.logger->error("event=secret_unreadable secret={} error=\"it was sealed with another key; put secrets.key of the "
+                       "data directory back from a backup, or set the secret again\"", name);
+  }
   return scheduler;
 }
 
@@ -31,10 +38,11 @@ Scheduler::Scheduler(const Options& options, Deps deps, std::unique_ptr<MeteredS
       store_(std::move(store)),
       catalogue_(*store_, deps.clock, deps.metrics, contents),
       snapshots_(*store_, deps.clock, deps.metrics, contents),
+      secrets_(*store_, deps.clock, deps.sealing_key, contents),
       nodes_(options.nodes, deps.clock, deps.metrics, contents.nodes),
       grants_(deps.clock, deps.metrics, contents.checkpoint_failures),
       cluster_({options.nodes.heartbeat_interval, options.nodes.lost_after, options.slots_per_node},
-               {*store_, catalogue_, snapshots_, nodes_, grants_, deps.metrics, deps.writer, deps.logger}),
+               {*store_, catalogue_, snapshots_, secrets_, nodes_, grants_, deps.metrics, deps.writer, deps.logger}),
       leases_({options.lease_ttl, NewHexId(4)}, deps.clock, deps.metrics),
       placement_(Placement::Default(deps.metrics)),
       issuer_({catalogue_, nodes_, cluster_, leases_, placement_}) {

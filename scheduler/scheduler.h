@@ -11,6 +11,7 @@
 #include "common/clock/clock.h"
 #include "common/executor/executor.h"
 #include "scheduler/catalogue/catalogue.h"
+#include "scheduler/catalogue/secret_catalogue.h"
 #include "scheduler/catalogue/snapshot_catalogue.h"
 #include "scheduler/lease/lease_issuer.h"
 #include "scheduler/lease/lease_table.h"
@@ -44,6 +45,8 @@ class Scheduler {
     Executor& writer;
     SchedulerMetrics& metrics;
     std::shared_ptr<spdlog::logger> logger;
+    // Under which secrets lie in the store.
+    SealingKey sealing_key;
   };
 
   // Reads the store and starts the clockwork. Fails as Store::Load and Store::Apply.
@@ -56,6 +59,7 @@ class Scheduler {
 
   Catalogue& catalogue() { return catalogue_; }
   SnapshotCatalogue& snapshots() { return snapshots_; }
+  SecretCatalogue& secrets() { return secrets_; }
   NodeTable& nodes() { return nodes_; }
   CheckpointGrants& grants() { return grants_; }
   Cluster& cluster() { return cluster_; }
@@ -89,6 +93,7 @@ class Scheduler {
 
   Catalogue catalogue_;
   SnapshotCatalogue snapshots_;
+  SecretCatalogue secrets_;
   NodeTable nodes_;
   CheckpointGrants grants_;
   Cluster cluster_;

@@ -15,6 +15,7 @@
 #include "common/status/status_macros.h"
 #include "scheduler/limits.h"
 #include "scheduler/service/services.h"
+#include "scheduler/store/sealing_key.h"
 #include "scheduler/store/sqlite_store.h"
 
 namespace thaw::scheduler {
@@ -53,12 +54,14 @@ absl::StatusOr<std::unique_ptr<SchedulerServer>> SchedulerServer::Start(const Op
                                                                         std::shared_ptr<spdlog::logger> logger) {
   RETURN_IF_ERROR(options.Validate());
   RETURN_IF_ERROR(security->CheckListenAddress(options.listen));
+  if (!options.metrics_listen.empty()) RETURN_IF_ERROR(security->CheckPlainListenAddress(options.metrics_listen));
   RETURN_IF_ERROR(MakeDataDir(options.data_dir));
   std::unique_ptr<SchedulerServer> server(new SchedulerServer());
   server->security_ = std::move(security);
   server->registry_ = std::make_shared<prometheus::Registry>();
   server->metrics_ = std::make_unique<SchedulerMetrics>(*server->registry_);
   ASSIGN_OR_RETURN(server->store_, SqliteStore::Open(options.data_dir + "/thaw.db"));
+  ASSIGN_OR_RETURN(const SealingKey sealing_key, SealingKey::LoadOrMake(options.data_dir + "/secrets.key"));
   server->writer_ = std::make_unique<ThreadPool>(
       ThreadPool::Options{.name = "store", .threads = 1, .max_queued = limits::kMaxQueuedWrites});
   server->timers_ = std::make_unique<TimerThread>();
@@ -74,7 +77,8 @@ absl::StatusOr<std::unique_ptr<SchedulerServer>> SchedulerServer::Start(const Op
                          .timers = *server->timers_,
                          .writer = *server->writer_,
                          .metrics = *server->metrics_,
-                         .logger = logger}));
+                         .logger = logger,
+                         .sealing_key = sealing_key}));
   if (!options.metrics_listen.empty()) {
     ASSIGN_OR_RETURN(server->metrics_server_, MetricsServer::Create(options.metrics_listen, server->registry_));
   }

@@ -11,6 +11,7 @@
 #include "agent/invoke/function_connection.h"
 #include "agent/pool/slot.h"
 #include "agent/pool/version_state.h"
+#include "agent/uniqueness/cures.h"
 
 namespace thaw::agent {
 
@@ -22,6 +23,8 @@ struct CheckpointRequest {
   // The instance's; both are the caller's and it has no call under way.
   Slot* slot = nullptr;
   FunctionConnection* connection = nullptr;
+  // It has been given secrets that no snapshot may have: Freeze() refuses.
+  bool sealed = false;
 };
 
 // Where a checkpoint that failed has left the instance.
@@ -33,7 +36,13 @@ struct FrozenInstance {
   InstanceAfter instance = InstanceAfter::kServing;
   // Where the dump lies, to be published; empty on failure.
   std::string dump_dir;
+  // As SnapshotInfo.engine has it; empty: CRIU, whose version the canary's slot says.
+  std::string engine;
   DumpReport report;
+  // Of its random numbers; empty when they were not looked at.
+  CureReport cures;
+  // The instance that goes on has been given the secrets for after the restore.
+  bool sealed = false;
 };
 
 // Freezes instances and turns what was frozen into snapshots. Threads: any; blocks.
@@ -43,7 +52,8 @@ class Checkpointer {
 
   // Freezes the instance and lets it go on. Errors:
   //
-  //   FAILED_PRECONDITION  refused by the function's resources, or by CRIU (CHECKPOINT_REFUSED)
+  //   FAILED_PRECONDITION  refused by the function's resources, or by CRIU, or its restores would share random numbers
+  //                        and its settings do not accept that (CHECKPOINT_REFUSED)
   //   DEADLINE_EXCEEDED    it took too long (CHECKPOINT_TIMEOUT)
   //   RESOURCE_EXHAUSTED   no disk space (DISK_FULL)
   //   UNAVAILABLE          the image has no CRIU

@@ -14,6 +14,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
+#include "agent/checkpoint/function_call.h"
+#include "agent/start/given.h"
+#include "agent/checkpoint/obstacle_rules.h"
+#include "agent/checkpoint/refusal.h"
+#include "agent/instance/diagnosis.h"
+#include "agent/start/thaw_starter.h"
 #include "common/ids/ids.h"
 #include "common/rpc/client.h"
 #include "common/status/reasons.h"
@@ -25,19 +31,8 @@ namespace {
 constexpr char kFdkLabel[] = "io.thaw.fdk";
 constexpr absl::Duration kReadyLimit = absl::Seconds(5);
 constexpr absl::Duration kResetLimit = absl::Seconds(10);
+constexpr absl::Duration kRandomnessLimit = absl::Seconds(10);
 constexpr absl::Duration kStatusLimit = absl::Seconds(5);
-
-// One call on the function's socket, waited for.
-absl::StatusOr<FunctionReply> CallAndWait(FunctionConnection& connection, FunctionRequest request) {
-  auto done = std::make_shared<absl::Notification>();
-  auto result = std::make_shared<absl::StatusOr<FunctionReply>>(absl::UnknownError("no answer"));
-  connection.Call(std::move(request), [done, result](absl::StatusOr<FunctionReply> reply) {
-    *result = std::move(reply);
-    done->Notify();
-  });
-  done->WaitForNotification();
-  return std::move(*result);
-}
 
 absl::Status Refused(absl::Status status, absl::string_view function) {
   return WithReason(absl::Status(status.code(), absl::StrCat("function ", function, " can't be frozen: ", status.message())),
@@ -61,7 +56,7 @@ absl::StatusOr<bool> CriuCheckpointer::HasFdk(const VersionState& version) {
   return image.labels.contains(kFdkLabel);
 }
 
-absl::Status CriuCheckpointer::Prepare(const CheckpointRequest& request) {
+absl::Status CriuCheckpointer::Prepare(const CheckpointRequest& request, thaw::common::v1::Diagnosis& diagnosis) {
   // The event can come before the answer is read.
   auto ready = std::make_shared<absl::Notification>();
   request.slot->init().SetEventHandler([ready](const InitEvent& event) {
@@ -73,12 +68,98 @@ absl::Status CriuCheckpointer::Prepare(const CheckpointRequest& request) {
   prepare.deadline = deps_.clock.Now() + options_.prepare_limit;
   ASSIGN_OR_RETURN(const FunctionReply reply, CallAndWait(*request.connection, std::move(prepare)));
   if (reply.status != 200) {
+    for (auto& finding : RefusalFindings(reply.body)) *diagnosis.add_findings() = std::move(finding);
     return absl::FailedPreconditionError(absl::StrCat("one of its resources refuses: ", reply.body.substr(0, 4096)));
   }
   if (!ready->WaitForNotificationWithTimeout(kReadyLimit)) {
     return absl::DeadlineExceededError("it agreed but did not close its listener in time");
   }
   return absl::OkStatus();
+}
+
+std::map<int, std::vector<std::string>> CriuCheckpointer::AskOpeners(const CheckpointRequest& request) {
+  FunctionRequest question;
+  question.method = "GET";
+  question.target = "/thaw/descriptors";
+  question.headers = {{"Host", "localhost"}};
+  question.deadline = deps_.clock.Now() + kStatusLimit;
+  const absl::StatusOr<FunctionReply> reply = CallAndWait(*request.connection, std::move(question));
+  // An FDK without the agent that traces descriptors answers 404.
+  if (!reply.ok() || reply->status != 200) return {};
+  return OpeningStacks(reply->body);
+}
+
+absl::StatusOr<DumpReport> CriuCheckpointer::LookAndDump(const CheckpointRequest& request, const std::string& dump_name,
+                                                         const std::map<int, std::vector<std::string>>& openers,
+                                                         thaw::common::v1::Diagnosis& diagnosis) {
+  const auto explain = [&](thaw::common::v1::Finding& finding) {
+    const auto opener = openers.find(finding.fd());
+    if (opener != openers.end()) finding.mutable_opened_by()->Add(opener->second.begin(), opener->second.end());
+  };
+  const ObstacleRules rules(request.version.spec().freeze());
+  ASSIGN_OR_RETURN(std::vector<thaw::common::v1::Finding> found, request.slot->init().Look(kStatusLimit));
+  DumpOrder order;
+  const thaw::common::v1::Finding* blocking = nullptr;
+  int blocks = 0;
+  for (thaw::common::v1::Finding& finding : found) {
+    rules.Decide(finding);
+    explain(finding);
+    if (finding.blocks() && blocks++ == 0) blocking = &finding;
+    if (!finding.blocks()) order.actions.push_back(finding);
+    *diagnosis.add_findings() = finding;
+  }
+  if (blocking != nullptr) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(Describe(*blocking), " is in the way", blocks > 1 ? absl::StrCat(", and ", blocks - 1, " more") : "", "; ",
+                     blocking->remedy()));
+  }
+  order.dir = Paths::CracdataInside(dump_name);
+  order.leave_running = true;
+  order.without_cures = WithoutCures(request.version.spec().freeze());
+  order.time_limit = options_.dump_limit;
+  absl::StatusOr<DumpReport> report = request.slot->init().Dump(order);
+  if (report.ok()) return report;
+  if (const auto told = DiagnosisOf(report.status()); told.has_value()) {
+    diagnosis.set_raw_log(told->raw_log());
+    for (thaw::common::v1::Finding finding : told->findings()) {
+      explain(finding);
+      finding.set_action(thaw::common::v1::OBSTACLE_ACTION_ERROR);
+      finding.set_blocks(true);
+      *diagnosis.add_findings() = std::move(finding);
+    }
+    if (!told->raw_log().empty()) KeepRawLog(request);
+  }
+  return report;
+}
+
+thaw::common::v1::Diagnosis CriuCheckpointer::NewDiagnosis(const CheckpointRequest& request, const char* occasion) const {
+  thaw::common::v1::Diagnosis diagnosis;
+  diagnosis.set_node_id(options_.node_id);
+  diagnosis.set_instance_id(request.instance_id);
+  *diagnosis.mutable_at() = ToProto(deps_.clock.Now());
+  diagnosis.set_occasion(occasion);
+  return diagnosis;
+}
+
+void CriuCheckpointer::Record(const CheckpointRequest& request, thaw::common::v1::Diagnosis diagnosis,
+                              const absl::Status& status) {
+  for (const auto& finding : diagnosis.findings()) {
+    if (deps_.metrics != nullptr) deps_.metrics->CountObstacle(finding.kind());
+    deps_.log->info("event=obstacle version={} instance={} kind={} what=\"{}\" action={} blocks={}",
+                    request.version.spec().version_id(), request.instance_id, ObstacleKindName(finding.kind()),
+                    finding.what(), ObstacleActionName(finding.action()), finding.blocks());
+  }
+  diagnosis.set_error(std::string(status.message()));
+  if (deps_.diagnoses != nullptr) deps_.diagnoses->Add(request.version.spec().version_id(), std::move(diagnosis));
+}
+
+void CriuCheckpointer::KeepRawLog(const CheckpointRequest& request) {
+  std::error_code error;
+  std::filesystem::create_directories(deps_.paths.CriuLogs(), error);
+  std::filesystem::copy_file(request.slot->ctl_dir() + "/criu-failed.log",
+                             deps_.paths.CriuLog(request.version.spec().version_id()),
+                             std::filesystem::copy_options::overwrite_existing, error);
+  if (error) deps_.log->warn("event=criu_log_lost instance={} error=\"{}\"", request.instance_id, error.message());
 }
 
 FrozenInstance CriuCheckpointer::Freeze(const CheckpointRequest& request) {
@@ -89,9 +170,30 @@ FrozenInstance CriuCheckpointer::Freeze(const CheckpointRequest& request) {
   const std::string dump_dir = absl::StrCat(deps_.paths.Cracdata(slot.version_id()), "/", dump_name);
   std::error_code error;
 
+  if (request.sealed) {
+    frozen.status = Refused(absl::FailedPreconditionError("this instance has secrets that are for after the restore only; "
+                                                          "a new instance can be frozen"),
+                            name);
+    return frozen;
+  }
   const absl::StatusOr<bool> fdk = HasFdk(request.version);
   if (!fdk.ok()) {
     frozen.status = fdk.status();
+    return frozen;
+  }
+  const auto& settings = request.version.spec().freeze();
+  const absl::StatusOr<std::vector<ProcessRandomness>> randomness = slot.init().Randomness(kRandomnessLimit);
+  if (!randomness.ok()) {
+    frozen.status = Refused(randomness.status(), name);
+    return frozen;
+  }
+  frozen.cures = JudgeCures(*randomness, settings, *fdk);
+  thaw::common::v1::Diagnosis diagnosis = NewDiagnosis(request, "checkpoint");
+  diagnosis.mutable_cures()->Add(frozen.cures.cures.begin(), frozen.cures.cures.end());
+  diagnosis.mutable_uncured()->Add(frozen.cures.uncured.begin(), frozen.cures.uncured.end());
+  if (const absl::Status may = MayFreeze(frozen.cures, settings); !may.ok()) {
+    frozen.status = Refused(may, name);
+    Record(request, std::move(diagnosis), frozen.status);
     return frozen;
   }
   std::filesystem::remove_all(dump_dir, error);
@@ -101,14 +203,17 @@ FrozenInstance CriuCheckpointer::Freeze(const CheckpointRequest& request) {
                             name);
     return frozen;
   }
+  std::map<int, std::vector<std::string>> openers;
   bool asleep = false;
   if (*fdk) {
-    const absl::Status prepared = Prepare(request);
+    openers = AskOpeners(request);
+    const absl::Status prepared = Prepare(request, diagnosis);
     asleep = prepared.ok();
     if (!prepared.ok()) {
       std::filesystem::remove_all(dump_dir, error);
       request.connection->Close();
       frozen.status = Refused(prepared, name);
+      Record(request, std::move(diagnosis), frozen.status);
       // A refusal leaves it serving; a function that did not answer at all has lost its listener, or its mind.
       frozen.instance = absl::IsFailedPrecondition(prepared) ? InstanceAfter::kServing : InstanceAfter::kLost;
       slot.init().SetEventHandler(nullptr);
@@ -116,21 +221,24 @@ FrozenInstance CriuCheckpointer::Freeze(const CheckpointRequest& request) {
     }
   }
   request.connection->Close();
-  DumpOrder order;
-  order.dir = Paths::CracdataInside(dump_name);
-  order.leave_running = true;
-  order.time_limit = options_.dump_limit;
-  absl::StatusOr<DumpReport> report = slot.init().Dump(order);
+  absl::StatusOr<DumpReport> report = LookAndDump(request, dump_name, openers, diagnosis);
   absl::Status serving;
-  if (asleep) serving = slot.init().Resume(kStatusLimit);
+  if (report.ok() && HasLateSecrets(request.version)) {
+    // What goes on is as good as restored; before it wakes, so that its afterRestore finds them.
+    frozen.sealed = true;
+    serving = slot.init().Give(MakeGiven(request.version, true), kStatusLimit);
+  }
+  if (asleep) serving.Update(slot.init().Resume(report.ok() ? "" : report.status().message(), kStatusLimit));
   if (serving.ok()) serving = deps_.restorer.Connect(slot, options_.resume_limit).status();
   frozen.instance = serving.ok() ? InstanceAfter::kServing : InstanceAfter::kLost;
   slot.init().SetEventHandler(nullptr);
   if (!report.ok()) {
     std::filesystem::remove_all(dump_dir, error);
     frozen.status = Refused(report.status(), name);
+    Record(request, std::move(diagnosis), frozen.status);
     return frozen;
   }
+  Record(request, std::move(diagnosis), absl::OkStatus());
   frozen.report = *std::move(report);
   frozen.dump_dir = dump_dir;
   return frozen;
@@ -140,7 +248,7 @@ absl::Status CriuCheckpointer::Canary(const CheckpointRequest& request, const v1
                                       const std::string& name, Slot& slot) {
   ASSIGN_OR_RETURN(std::unique_ptr<FunctionConnection> connection,
                    deps_.restorer.Restore(slot, manifest, name, absl::StrCat("canary-", request.instance_id),
-                                          options_.canary_limit));
+                                          MakeGiven(request.version, false), options_.canary_limit));
   if (!manifest.listener_link().empty()) return absl::OkStatus();  // No FDK of ours: that it listens is all it can say.
   FunctionRequest probe;
   probe.method = "GET";
@@ -154,6 +262,20 @@ absl::Status CriuCheckpointer::Canary(const CheckpointRequest& request, const v1
     return absl::InternalError(absl::StrCat("the restored process answered its probe with HTTP status ", reply->status));
   }
   return absl::OkStatus();
+}
+
+void CriuCheckpointer::RecordCanary(const CheckpointRequest& request, const absl::Status& canary,
+                                    const absl::Status& failed) {
+  thaw::common::v1::Diagnosis diagnosis = NewDiagnosis(request, "canary");
+  if (const auto told = DiagnosisOf(canary); told.has_value()) {
+    diagnosis.set_raw_log(told->raw_log());
+    for (thaw::common::v1::Finding finding : told->findings()) {
+      finding.set_action(thaw::common::v1::OBSTACLE_ACTION_ERROR);
+      finding.set_blocks(true);
+      *diagnosis.add_findings() = std::move(finding);
+    }
+  }
+  Record(request, std::move(diagnosis), failed);
 }
 
 absl::StatusOr<Checkpointer::Published> CriuCheckpointer::Publish(const CheckpointRequest& request,
@@ -179,9 +301,15 @@ absl::StatusOr<Checkpointer::Published> CriuCheckpointer::Publish(const Checkpoi
   *info.mutable_created_at() = ToProto(deps_.clock.Now());
   *info.mutable_checkpoint_duration() = ToProto(frozen.report.duration);
   info.set_invocations(request.answered);
+  info.set_architecture(options_.cpu.host.architecture);
+  ASSIGN_OR_RETURN(const ImageInfo image, deps_.images.Ensure(request.version, deps_.clock.Now() + kStatusLimit));
+  for (const std::string& feature :
+       FrozenFeatures(options_.cpu, EffectiveLevel(options_.cpu, spec.freeze().cpu_baseline()), FunctionCommand(image))) {
+    info.add_cpu_features(feature);
+  }
   utsname host;
   uname(&host);
-  info.set_architecture(host.machine);
+  for (const std::string& uncured : frozen.cures.uncured) info.add_uncured(uncured);
   draft.set_kernel(host.release);
   draft.set_stdout_pipe(frozen.report.stdout_pipe);
   draft.set_stderr_pipe(frozen.report.stderr_pipe);
@@ -199,16 +327,20 @@ absl::StatusOr<Checkpointer::Published> CriuCheckpointer::Publish(const Checkpoi
     draft.set_criu_version(init->criu_version);
     info.set_engine(absl::StrCat("criu ", init->criu_version));
   }
+  if (!frozen.engine.empty()) info.set_engine(frozen.engine);
   const std::string dump_name = std::filesystem::path(frozen.dump_dir).filename().string();
   absl::Status canary = Canary(request, draft, dump_name, *canary_slot);
   const absl::Status reset = canary_slot->init().Reset(kResetLimit);
   if (!reset.ok()) deps_.slots.Destroy(std::move(canary_slot));
   if (!canary.ok()) {
     if (canary_slot != nullptr) deps_.slots.Destroy(std::move(canary_slot));
-    return WithReason(absl::Status(canary.code(), absl::StrCat("the canary restore of function ", spec.function_name(),
-                                                               "'s checkpoint failed, so it is not published: ",
-                                                               canary.message())),
-                      reason::kCanaryFailed);
+    const absl::Status failed =
+        WithReason(absl::Status(canary.code(), absl::StrCat("the canary restore of function ", spec.function_name(),
+                                                            "'s checkpoint failed, so it is not published: ",
+                                                            canary.message())),
+                   reason::kCanaryFailed);
+    RecordCanary(request, canary, failed);
+    return failed;
   }
 
   absl::StatusOr<v1::Manifest> manifest = deps_.store.Publish(frozen.dump_dir, std::move(draft));

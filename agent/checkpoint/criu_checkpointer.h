@@ -1,10 +1,15 @@
 #ifndef THAW_AGENT_CHECKPOINT_CRIU_CHECKPOINTER_H_
 #define THAW_AGENT_CHECKPOINT_CRIU_CHECKPOINTER_H_
 
+#include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "agent/checkpoint/checkpointer.h"
+#include "agent/checkpoint/diagnosis_log.h"
+#include "agent/metrics.h"
+#include "agent/cpu/node_cpu.h"
 #include "agent/snapshot/store.h"
 #include "agent/start/restorer.h"
 #include "agent/start/sources.h"
@@ -21,6 +26,7 @@ class CriuCheckpointer final : public Checkpointer {
  public:
   struct Options {
     std::string node_id;
+    NodeCpu cpu = {};
     // For the function's own beforeCheckpoint.
     absl::Duration prepare_limit = absl::Seconds(10);
     absl::Duration dump_limit = absl::Seconds(60);
@@ -36,6 +42,9 @@ class CriuCheckpointer final : public Checkpointer {
     const Clock& clock;
     Paths paths;
     std::shared_ptr<spdlog::logger> log;
+    // Where what was found is kept, and counted; may be null.
+    DiagnosisLog* diagnoses = nullptr;
+    AgentMetrics* metrics = nullptr;
   };
 
   CriuCheckpointer(const Options& options, const Deps& deps) : options_(options), deps_(deps) {}
@@ -47,8 +56,19 @@ class CriuCheckpointer final : public Checkpointer {
  private:
   // Whether the function's image has our FDK, which takes part.
   absl::StatusOr<bool> HasFdk(const VersionState& version);
-  // Step 1: FAILED_PRECONDITION with the function's reason when one of its resources refuses.
-  absl::Status Prepare(const CheckpointRequest& request);
+  // Step 1: FAILED_PRECONDITION with the function's reason when one of its resources refuses; `diagnosis` gets all causes.
+  absl::Status Prepare(const CheckpointRequest& request, thaw::common::v1::Diagnosis& diagnosis);
+  // Who opened which descriptor, where the function's FDK knows; asked while its connection is open.
+  std::map<int, std::vector<std::string>> AskOpeners(const CheckpointRequest& request);
+  // Step 3: looks for what is in the way, has the function's rules decide, and dumps. `diagnosis` gets what was found.
+  absl::StatusOr<DumpReport> LookAndDump(const CheckpointRequest& request, const std::string& dump_name,
+                                         const std::map<int, std::vector<std::string>>& openers,
+                                         thaw::common::v1::Diagnosis& diagnosis);
+  thaw::common::v1::Diagnosis NewDiagnosis(const CheckpointRequest& request, const char* occasion) const;
+  void Record(const CheckpointRequest& request, thaw::common::v1::Diagnosis diagnosis, const absl::Status& status);
+  void RecordCanary(const CheckpointRequest& request, const absl::Status& canary, const absl::Status& failed);
+  // CRIU's whole log, of which a diagnosis has the end only.
+  void KeepRawLog(const CheckpointRequest& request);
   absl::Status Canary(const CheckpointRequest& request, const v1::Manifest& manifest, const std::string& name, Slot& slot);
 
   const Options options_;

@@ -80,7 +80,7 @@ absl::Status ProfileProbe::Try(const std::string& image, bool privileged, const 
   spec.image_id = image;
   spec.command = {"/thaw/init", "--version"};
   spec.labels = {{kNodeLabel, options_.node_id}, {kRoleLabel, kProbeRole}};
-  spec.binds = {{options_.init_binary, "/thaw/init", true}};
+  spec.binds = {{options_.tools_dir, "/thaw", true}};
   spec.privileged = privileged;
   spec.capabilities = capabilities;
   spec.network = "none";

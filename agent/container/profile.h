@@ -50,9 +50,9 @@ class ProfileProbe {
   struct Options {
     // For the label by which the agent finds what a crash left of a probe.
     std::string node_id;
-    // Paths::InitBinary(): run as `/thaw/init --version`, so that it is also seen whether the engine sees the agent's
-    // data directory.
-    std::string init_binary;
+    // Paths::Tools(): mounted as /thaw, and `/thaw/init --version` run, so that it is also seen whether the engine sees
+    // the agent's data directory.
+    std::string tools_dir;
     // The image to start; empty: a few bytes that the probe loads into the engine as `thaw-probe:1`, which stays.
     std::string image_id;
   };

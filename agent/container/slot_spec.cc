@@ -23,8 +23,9 @@ ContainerSpec MakeSlotSpec(const SlotRequest& request, const Profile& profile, c
                  {kRoleLabel, kSlotRole},
                  {kSlotLabel, request.slot_id},
                  {kVersionLabel, request.version_id},
-                 {kFunctionLabel, request.function_id}};
-  spec.binds = {{paths.InitBinary(), "/thaw/init", true},
+                 {kFunctionLabel, request.function_id},
+                 {kToolsLabel, request.tools}};
+  spec.binds = {{paths.Tools(request.tools), "/thaw", true},
                 {paths.Ctl(request.slot_id), "/run/thaw/ctl", false},
                 {paths.Iofs(request.slot_id), "/tmp/iofs", false},
                 {paths.Cracdata(request.version_id), "/cracdata", false}};

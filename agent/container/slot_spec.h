@@ -16,6 +16,8 @@ inline constexpr char kRoleLabel[] = "thaw.role";
 inline constexpr char kSlotLabel[] = "thaw.slot";
 inline constexpr char kVersionLabel[] = "thaw.version";
 inline constexpr char kFunctionLabel[] = "thaw.function";
+// Which of the installed tools the container has mounted, as InstallTools() names them.
+inline constexpr char kToolsLabel[] = "thaw.tools";
 // Values of kRoleLabel. A probe's container that is found at the agent's start is left over from a crash.
 inline constexpr char kSlotRole[] = "slot";
 inline constexpr char kProbeRole[] = "probe";
@@ -35,6 +37,8 @@ struct SlotRequest {
   std::string node_id;
   // 16 hex digits.
   std::string slot_id;
+  // As InstallTools() names them.
+  std::string tools;
   std::string version_id;
   std::string function_id;
   // `sha256:…`

@@ -33,7 +33,9 @@ std::vector<char*> Pointers(const std::vector<std::string>& strings) {
     failure.Fail(ErrnoOutcome(errno, "cannot set up the function's stdin, stdout and stderr"));
   }
   ::umask(022);
-  if (Outcome dropped = DropPrivileges(command.uid, command.gid, DropMode::kStrict); !dropped.ok()) failure.Fail(dropped);
+  if (!command.privileged) {
+    if (Outcome dropped = DropPrivileges(command.uid, command.gid, DropMode::kStrict); !dropped.ok()) failure.Fail(dropped);
+  }
   if (::chdir(command.cwd.c_str()) != 0) {
     failure.Fail(ErrnoOutcome(errno, "cannot enter the working directory " + command.cwd));
   }
@@ -112,7 +114,7 @@ Outcome StartFunction(const FunctionCommand& command, FunctionProcess* process) 
   if (Outcome made = MakeOutputPipe(&process->err, &err_write); !made.ok()) return made;
   FailurePipe failure;
   if (!failure.ok()) return ErrnoOutcome(errno, "cannot make a pipe");
-  if (!SetLastPid(HighestPid())) {
+  if (!SetLastPid(command.low_pid ? kHelperPids : HighestPid())) {
     return Outcome(Code::kFailedPrecondition,
                    std::string("cannot set /proc/sys/kernel/ns_last_pid: ") + std::strerror(errno) +
                        "; the container must have unmasked system paths and SYS_ADMIN or CHECKPOINT_RESTORE");

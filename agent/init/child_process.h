@@ -44,6 +44,10 @@ struct FunctionCommand {
   std::string cwd;
   uid_t uid = 1000;
   gid_t gid = 1000;
+  // As it is: root, with init's capabilities and no filter. `uid` and `gid` mean nothing then.
+  bool privileged = false;
+  // Takes a PID below those that functions have, for a program that makes one's processes again.
+  bool low_pid = false;
 };
 
 struct FunctionProcess {

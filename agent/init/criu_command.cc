@@ -23,27 +23,46 @@ constexpr std::string_view kNoReason[] = {
 
 struct Advice {
   std::string_view sign;
+  Obstacle kind;
   std::string_view remedy;
 };
 
 constexpr Advice kAdvice[] = {
-    {"Connected TCP socket", "close TCP connections before the checkpoint (beforeCheckpoint) and open them again after"},
+    {"Connected TCP socket", Obstacle::kTcp,
+     "close TCP connections before the checkpoint (beforeCheckpoint) and open them again after"},
     // A peer has connected, and nobody has accepted it yet.
-    {"In-flight connection", "close TCP connections before the checkpoint (beforeCheckpoint), those not yet accepted too, and "
-                             "open them again after"},
+    {"In-flight connection", Obstacle::kTcp,
+     "close TCP connections before the checkpoint (beforeCheckpoint), those not yet accepted too, and open them again after"},
     // Linux 6.16 refuses SO_PASSCRED and SO_PASSSEC on sockets that are not unix sockets; CRIU 4.1.1 asks for them.
-    {"Can't get 1:16 opt", "this CRIU can't dump TCP or UDP sockets, not even listening ones, on this kernel; close "
-                           "them before the checkpoint (beforeCheckpoint) and open them again after"},
-    {"Can't dump that handle", "inotify watches can be kept on files below /tmp only; remove others before the checkpoint"},
-    {"External socket is used", "close connections to unix sockets outside the function before the checkpoint"},
-    {"Can't dump half of stream unix connection", "close connections to unix sockets outside the function before the checkpoint"},
-    {"is tracing", "detach the debugger"},
-    {"Can't freeze", "the process is in an uninterruptible system call; try again later"},
-    {"io_uring", "start the function through thaw-init, whose filter hides io_uring"},
-    {"Can't open file", "the file is not in the snapshot; only /tmp and /dev/shm travel with it"},
-    {"ghost file", "a deleted file that is still open is larger than the limit; close it before the checkpoint"},
-    {"Can't fork for", "a PID of the snapshot is taken in this container"},
-    {"Unable to create a thread", "a PID of the snapshot is taken in this container"},
+    {"Can't get 1:16 opt", Obstacle::kTcp,
+     "this CRIU can't dump TCP or UDP sockets, not even listening ones, on this kernel; close them before the checkpoint "
+     "(beforeCheckpoint) and open them again after"},
+    {"Can't dump that handle", Obstacle::kInotify,
+     "inotify watches can be kept on files below /tmp only; remove others before the checkpoint"},
+    {"External socket is used", Obstacle::kUnix,
+     "close connections to unix sockets outside the function before the checkpoint"},
+    {"Can't dump half of stream unix connection", Obstacle::kUnix,
+     "close connections to unix sockets outside the function before the checkpoint"},
+    {"unix: Unix socket", Obstacle::kUnix,
+     "a connection that somebody outside the container has opened was not closed in time; try again later"},
+    {"Dangling in-flight connection", Obstacle::kUnix,
+     "a peer outside has connected to a unix socket of the function and was not accepted; try again later"},
+    {"is tracing", Obstacle::kOther, "detach the debugger"},
+    {"Can't freeze", Obstacle::kOther, "the process is in an uninterruptible system call; try again later"},
+    {"io_uring", Obstacle::kIoUring, "start the function through thaw-init, whose filter hides io_uring"},
+    {"Can't open file", Obstacle::kFile, "the file is not in the snapshot; only /tmp and /dev/shm travel with it"},
+    {"Can't lookup mount", Obstacle::kFile, "it lies on a mount that other containers have not; close it before the checkpoint"},
+    {"has bad size", Obstacle::kFile,
+     "the file differs in this container; keep files that change below /tmp, or have a rule `close` or `reopen` it"},
+    {"ghost file", Obstacle::kDeletedFile,
+     "a deleted file that is still open is larger than the limit; close it before the checkpoint"},
+    {"SysVIPC shmem", Obstacle::kSharedMemory,
+     "use POSIX shared memory (/dev/shm) instead of System V segments, or detach before the checkpoint"},
+    {"Unable to find tfd", Obstacle::kEpoll, "remove the descriptor from the epoll before it is closed, or passed on"},
+    {"epoll target", Obstacle::kEpoll, "remove the descriptor from the epoll before it is closed, or passed on"},
+    {"Can't dump file", Obstacle::kDevice, "close it before the checkpoint, or have a rule `close` it"},
+    {"Can't fork for", Obstacle::kOther, "a PID of the snapshot is taken in this container"},
+    {"Unable to create a thread", Obstacle::kOther, "a PID of the snapshot is taken in this container"},
 };
 
 // "tail" of "(00.012345) 123: Error (criu/x.c:12): tail"; empty when the line is no error.
@@ -63,6 +82,10 @@ void AppendCommon(std::vector<std::string>* arguments, const std::string& images
                   int log_level) {
   arguments->insert(arguments->end(), {"--images-dir", images_dir, "--work-dir", work_dir, "--log-file", kCriuLogName,
                                        "-v" + std::to_string(log_level),
+                                       // CRIU runs with init's capabilities: of an image, whoever made it, it takes
+                                       // neither options nor plugins. A plugins' directory must be there; this one
+                                       // has none.
+                                       "--no-default-config", "--libdir", work_dir,
                                        // The container's cgroup is the runtime's business, and /sys/fs/cgroup is
                                        // read-only here.
                                        "--manage-cgroups=ignore", "--file-locks"});
@@ -87,6 +110,7 @@ std::vector<std::string> DumpArguments(const CriuDump& dump) {
 std::vector<std::string> RestoreArguments(const CriuRestore& restore) {
   std::vector<std::string> arguments = {restore.criu, "restore", "--restore-detached", "--pidfile", kCriuPidFile};
   AppendCommon(&arguments, restore.images_dir, restore.work_dir, restore.log_level);
+  if (!restore.action_script.empty()) arguments.insert(arguments.end(), {"--action-script", restore.action_script});
   for (const InheritedFd& inherited : restore.inherited) {
     arguments.insert(arguments.end(), {"--inherit-fd", "fd[" + std::to_string(inherited.fd) + "]:" + inherited.name});
   }
@@ -94,7 +118,7 @@ std::vector<std::string> RestoreArguments(const CriuRestore& restore) {
 }
 
 std::string FindCriu() {
-  for (const char* path : {"/usr/local/sbin/criu", "/usr/sbin/criu", "/usr/local/bin/criu", "/usr/bin/criu", "/sbin/criu"}) {
+  for (const char* path : {"/thaw/criu/criu", "/usr/local/sbin/criu", "/usr/sbin/criu", "/usr/local/bin/criu", "/usr/bin/criu", "/sbin/criu"}) {
     if (::access(path, X_OK) == 0) return path;
   }
   return "";
@@ -110,10 +134,10 @@ std::string ParseCriuVersion(std::string_view text) {
   return std::string(text.substr(0, end));
 }
 
-Outcome ExplainCriuFailure(std::string_view log, bool is_dump, const std::string& how_it_ended) {
-  std::vector<std::string_view> reasons;
-  std::string_view remedy;
-  for (size_t at = 0; at < log.size();) {
+std::vector<Finding> FindingsOfCriuLog(std::string_view log) {
+  constexpr size_t kMost = 3;
+  std::vector<Finding> findings;
+  for (size_t at = 0; at < log.size() && findings.size() < kMost;) {
     const size_t end = std::min(log.find('\n', at), log.size());
     const std::string_view error = ErrorText(log.substr(at, end - at));
     at = end + 1;
@@ -122,23 +146,32 @@ Outcome ExplainCriuFailure(std::string_view log, bool is_dump, const std::string
                     [error](std::string_view noise) { return error.find(noise) != std::string_view::npos; })) {
       continue;
     }
-    if (reasons.size() < 3 && std::find(reasons.begin(), reasons.end(), error) == reasons.end()) {
-      reasons.push_back(error);
+    Finding finding{.kind = Obstacle::kOther, .what = std::string(error), .pid = 0, .fd = -1, .remedy = ""};
+    const auto* advice = std::find_if(std::begin(kAdvice), std::end(kAdvice), [error](const Advice& candidate) {
+      return error.find(candidate.sign) != std::string_view::npos;
+    });
+    if (advice != std::end(kAdvice)) {
+      finding.kind = advice->kind;
+      finding.remedy = advice->remedy;
     }
-    for (const Advice& advice : kAdvice) {
-      if (remedy.empty() && error.find(advice.sign) != std::string_view::npos) remedy = advice.remedy;
-    }
+    if (std::find(findings.begin(), findings.end(), finding) == findings.end()) findings.push_back(std::move(finding));
   }
+  return findings;
+}
+
+Outcome ExplainCriuFailure(std::string_view log, bool is_dump, const std::string& how_it_ended) {
+  const std::vector<Finding> reasons = FindingsOfCriuLog(log);
+  const auto advised = std::find_if(reasons.begin(), reasons.end(), [](const Finding& f) { return !f.remedy.empty(); });
   std::string message = is_dump ? "criu dump failed" : "criu restore failed";
   if (reasons.empty()) {
     message += " without a reason in its log: " + how_it_ended;
   } else {
     const char* separator = ": ";
-    for (std::string_view reason : reasons) {
-      message.append(separator).append(reason);
+    for (const Finding& reason : reasons) {
+      message.append(separator).append(reason.what);
       separator = "; ";
     }
-    if (!remedy.empty()) message.append(" (").append(remedy).append(")");
+    if (advised != reasons.end()) message.append(" (").append(advised->remedy).append(")");
   }
   Code code = is_dump ? Code::kFailedPrecondition : Code::kInternal;
   if (ContainsAny(log, {"No space left on device", "Disk quota exceeded", "Cannot allocate memory"})) {

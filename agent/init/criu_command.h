@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "agent/init/obstacles/finding.h"
 #include "agent/init/outcome.h"
 
 namespace thaw::init {
@@ -35,6 +36,7 @@ struct CriuRestore {
   std::string images_dir;
   std::string work_dir;
   std::vector<InheritedFd> inherited;
+  std::string action_script;  // empty: none
   int log_level = 2;
 };
 
@@ -44,10 +46,13 @@ inline constexpr char kCriuPidFile[] = "pid";
 std::vector<std::string> DumpArguments(const CriuDump& dump);
 std::vector<std::string> RestoreArguments(const CriuRestore& restore);
 
-// The criu program of this image, or "" when there is none.
+// The criu program that the agent has mounted, else the image's own; "" when there is none.
 std::string FindCriu();
 // "4.1.1" from the text of `criu --version`; "" when it says nothing of that kind.
 std::string ParseCriuVersion(std::string_view text);
+
+// The errors of a failed run's log that say a reason, at most three, in the form of what a look finds.
+std::vector<Finding> FindingsOfCriuLog(std::string_view log);
 
 // Turns a failed run's log into what to tell the agent: the first errors that say a reason (CRIU goes on to
 // report every level that it falls through), and what the owner of the function can do where that is known.

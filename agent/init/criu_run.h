@@ -28,6 +28,8 @@ class CriuRun {
     gid_t real_gid = 0;
     // Descriptors kept open across the exec under these numbers.
     std::map<int, int> keep;  // number in the child -> descriptor of init
+    // At the lowest CPU and I/O weight: nobody waits for it.
+    bool background = false;
     // Runs in the child before the exec, so that init goes on answering: lays down files.
     std::function<Outcome()> before;
   };
@@ -66,7 +68,7 @@ class CriuRun {
   double exec_ms_ = 0;
 };
 
-// Runs a program to its end, at most `timeout_ms` long, and returns its exit status, or -1; `output` gets what
+// Runs a program, with an empty environment, to its end, at most `timeout_ms` long, and returns its exit status, or -1; `output` gets what
 // it wrote. Blocks: for the time before a slot is open only.
 int RunToEnd(const std::vector<std::string>& arguments, int timeout_ms, std::string* output);
 

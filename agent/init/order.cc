@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "agent/init/paths.h"
 
@@ -18,9 +19,23 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr int64_t kMaxTimeoutMs = 60 * 60 * 1000;
+constexpr size_t kReasonLimit = 4096;
 
 Outcome Wrong(const std::string& field, const std::string& expected) {
   return Outcome(Code::kInvalidArgument, "order field '" + field + "' must be " + expected);
+}
+
+std::string TextIn(const Json& json, const char* name) {
+  if (!json.is_object()) return "";
+  const auto it = json.find(name);
+  return it != json.end() && it->is_string() ? it->get<std::string>() : "";
+}
+
+bool NumberIn(const Json& json, const char* name, int* number) {
+  const auto it = json.find(name);
+  if (it == json.end() || !it->is_number_integer()) return false;
+  *number = it->get<int>();
+  return true;
 }
 
 bool HasNul(const std::string& text) { return text.find('\0') != std::string::npos; }
@@ -102,12 +117,85 @@ class Fields {
     return result;
   }
 
+  CureSet Cures(const char* name) {
+    CureSet result;
+    const Json* value = Find(name, false);
+    if (value == nullptr) return result;
+    for (const Json& item : value->is_array() ? *value : Json::array({Json()})) {
+      const std::optional<Cure> cure = item.is_string() ? ParseCure(item.get_ref<const std::string&>()) : std::nullopt;
+      if (!cure) {
+        Fault(name, "an array of the names of cures");
+        return {};
+      }
+      result.Add(*cure);
+    }
+    return result;
+  }
+
+  GivenFiles Given() {
+    GivenFiles given;
+    given.sealed = Bool("sealed", false);
+    if (const Json* config = Object("config"); config != nullptr) {
+      for (const auto& [key, value] : config->items()) {
+        if (key.empty() || (!value.is_string() && !value.is_null())) {
+          Fault("config", "an object of strings and nulls");
+          return given;
+        }
+        given.config[key] = value.is_null() ? std::nullopt : std::optional(value.get<std::string>());
+      }
+    }
+    if (const Json* secrets = Object("secrets"); secrets != nullptr) {
+      for (const auto& [name, value] : secrets->items()) {
+        std::optional<std::string> content;
+        if (value.is_string()) content = DecodeBase64(value.get_ref<const std::string&>());
+        if (!IsSecretName(name) || !content) {
+          Fault("secrets", "an object of file names and contents in base64");
+          return given;
+        }
+        given.secrets[name] = *std::move(content);
+      }
+    }
+    return given;
+  }
+
+  std::vector<DescriptorAction> Actions(const char* name) {
+    std::vector<DescriptorAction> result;
+    const Json* value = Find(name, false);
+    if (value == nullptr) return result;
+    const std::string expected = "an array of objects with action (close, reopen, ignore), kind, what, pid and fd";
+    if (!value->is_array()) {
+      Fault(name, expected);
+      return result;
+    }
+    for (const Json& item : *value) {
+      DescriptorAction action;
+      const std::string act = TextIn(item, "action");
+      action.action = act == "close" ? Action::kClose : act == "reopen" ? Action::kReopen : Action::kIgnore;
+      action.kind = TextIn(item, "kind");
+      action.what = TextIn(item, "what");
+      if ((act != "close" && act != "reopen" && act != "ignore") || action.kind.empty() || !NumberIn(item, "pid", &action.pid) ||
+          !NumberIn(item, "fd", &action.fd)) {
+        Fault(name, expected);
+        return {};
+      }
+      result.push_back(std::move(action));
+    }
+    return result;
+  }
+
   void Fault(const std::string& field, const std::string& expected) {
     if (fault_.ok()) fault_ = Wrong(field, expected);
   }
   const Outcome& fault() const { return fault_; }
 
  private:
+  const Json* Object(const char* name) {
+    const Json* value = Find(name, false);
+    if (value == nullptr || value->is_object()) return value;
+    Fault(name, "an object");
+    return nullptr;
+  }
+
   const Json* Find(const char* name, bool required) {
     auto it = json_.find(name);
     if (it == json_.end() || it->is_null()) {
@@ -137,6 +225,15 @@ std::string ParseInstance(Fields& fields) {
   return instance;
 }
 
+// A directory below /cracdata; empty when it may be left out and is.
+std::string ParseDir(Fields& fields, const char* name, bool required) {
+  std::string dir = fields.String(name, required);
+  if (dir.empty() && !required) return dir;
+  while (dir.size() > 1 && dir.back() == '/') dir.pop_back();
+  if (!IsSnapshotDir(dir)) fields.Fault(name, "an absolute path below /cracdata without '.' or '..'");
+  return dir;
+}
+
 StartOrder ParseStart(Fields& fields) {
   StartOrder start;
   start.argv = fields.Argv("argv");
@@ -145,29 +242,28 @@ StartOrder ParseStart(Fields& fields) {
   if (start.cwd[0] != '/') fields.Fault("cwd", "an absolute path");
   start.uid = static_cast<uid_t>(fields.Integer("uid", false, 0, 0xfffffffeLL, 1000));
   start.gid = static_cast<gid_t>(fields.Integer("gid", false, 0, 0xfffffffeLL, 1000));
+  start.privileged = fields.Bool("privileged", false);
+  start.snapshot = ParseDir(fields, "snapshot", false);
   start.instance = ParseInstance(fields);
   start.meta = fields.String("meta", false);
+  start.given = fields.Given();
   return start;
-}
-
-std::string ParseDir(Fields& fields) {
-  std::string dir = fields.String("dir", true);
-  while (dir.size() > 1 && dir.back() == '/') dir.pop_back();
-  if (!IsSnapshotDir(dir)) fields.Fault("dir", "an absolute path below /cracdata without '.' or '..'");
-  return dir;
 }
 
 DumpOrder ParseDump(Fields& fields) {
   DumpOrder dump;
-  dump.dir = ParseDir(fields);
+  dump.dir = ParseDir(fields, "dir", true);
   dump.leave_running = fields.Bool("leave_running", false);
   dump.timeout_ms = fields.Integer("timeout_ms", true, 1, kMaxTimeoutMs, 0);
+  dump.check = fields.Bool("check", true);
+  dump.actions = fields.Actions("actions");
+  dump.without_cures = fields.Cures("without_cures");
   return dump;
 }
 
 RestoreOrder ParseRestore(Fields& fields) {
   RestoreOrder restore;
-  restore.dir = ParseDir(fields);
+  restore.dir = ParseDir(fields, "dir", true);
   restore.stdout_pipe = fields.String("stdout_pipe", false);
   restore.stderr_pipe = fields.String("stderr_pipe", false);
   if (!IsPipeName(restore.stdout_pipe)) fields.Fault("stdout_pipe", "like pipe:[123]");
@@ -181,7 +277,15 @@ RestoreOrder ParseRestore(Fields& fields) {
   restore.instance = ParseInstance(fields);
   restore.meta = fields.String("meta", false);
   restore.timeout_ms = fields.Integer("timeout_ms", true, 1, kMaxTimeoutMs, 0);
+  restore.given = fields.Given();
   return restore;
+}
+
+// What a function is told: it ends up in a file of /run, and in an exception's message.
+std::string ParseReason(Fields& fields, bool required) {
+  std::string reason = fields.String("error", required);
+  if (reason.size() > kReasonLimit) reason.resize(kReasonLimit);
+  return reason;
 }
 
 KillOrder ParseKill(const Json& json, Fields& fields) {
@@ -215,19 +319,29 @@ Outcome ParseOrder(std::string_view line, Order* order) {
   if (op == "status") {
     order->what = StatusOrder{};
   } else if (op == "resume") {
-    order->what = ResumeOrder{};
+    order->what = ResumeOrder{.error = ParseReason(fields, false)};
+  } else if (op == "refuse") {
+    order->what = RefuseOrder{.error = ParseReason(fields, true)};
   } else if (op == "reset") {
     order->what = ResetOrder{};
+  } else if (op == "look") {
+    order->what = LookOrder{};
   } else if (op == "start") {
     order->what = ParseStart(fields);
+  } else if (op == "save") {
+    order->what = SaveOrder{.dir = ParseDir(fields, "dir", true)};
   } else if (op == "dump") {
     order->what = ParseDump(fields);
   } else if (op == "restore") {
     order->what = ParseRestore(fields);
+  } else if (op == "randomness") {
+    order->what = RandomnessOrder{};
+  } else if (op == "give") {
+    order->what = GiveOrder{fields.Given()};
   } else if (op == "kill") {
     order->what = ParseKill(json, fields);
   } else {
-    return Wrong("op", "status, start, dump, resume, restore, kill or reset");
+    return Wrong("op", "status, start, look, save, dump, resume, refuse, restore, give, randomness, kill or reset");
   }
   return fields.fault();
 }

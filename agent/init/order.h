@@ -11,15 +11,26 @@
 #include <variant>
 #include <vector>
 
+#include "agent/init/given_files.h"
+#include "agent/init/obstacles/descriptor_actions.h"
 #include "agent/init/outcome.h"
+#include "agent/init/unique_shim.h"
 
 namespace thaw::init {
 
-inline constexpr size_t kOrderLineLimit = 1024 * 1024;
+// A start may carry 128 KiB of environment, as much of configuration, and 512 KiB of secrets in base64.
+inline constexpr size_t kOrderLineLimit = 2 * 1024 * 1024;
 
 struct StatusOrder {};
-struct ResumeOrder {};
+// `error`: why there was no checkpoint; empty when there was one.
+struct ResumeOrder {
+  std::string error;
+};
+struct RefuseOrder {
+  std::string error;
+};
 struct ResetOrder {};
+struct LookOrder {};
 
 struct StartOrder {
   std::vector<std::string> argv;
@@ -27,15 +38,31 @@ struct StartOrder {
   std::string cwd = "/";
   uid_t uid = 1000;
   gid_t gid = 1000;
+  // Keeps init's own capabilities and gets no filter: for a JVM that runs CRIU itself.
+  bool privileged = false;
+  // A snapshot that the program is going to restore by itself, or empty: its files are laid down first.
+  std::string snapshot;
   std::string instance;
   std::string meta;
+  GivenFiles given;
+};
+
+// Takes the files of a function that has frozen itself, and ended by that.
+struct SaveOrder {
+  std::string dir;
 };
 
 struct DumpOrder {
   std::string dir;
   bool leave_running = false;
   int64_t timeout_ms = 0;
+  // Look for obstacles first, and refuse when one has no action.
+  bool check = true;
+  std::vector<DescriptorAction> actions;
+  CureSet without_cures;  // of this snapshot's restores
 };
+
+struct RandomnessOrder {};
 
 struct RestoreOrder {
   std::string dir;
@@ -47,6 +74,12 @@ struct RestoreOrder {
   std::string instance;
   std::string meta;
   int64_t timeout_ms = 0;
+  GivenFiles given;
+};
+
+// What a running function is told anew.
+struct GiveOrder {
+  GivenFiles given;
 };
 
 struct KillOrder {
@@ -56,7 +89,10 @@ struct KillOrder {
 
 struct Order {
   uint64_t id = 0;
-  std::variant<StatusOrder, ResumeOrder, ResetOrder, StartOrder, DumpOrder, RestoreOrder, KillOrder> what;
+  std::variant<StatusOrder, ResumeOrder, RefuseOrder, ResetOrder, LookOrder, StartOrder, SaveOrder, DumpOrder, RestoreOrder,
+               GiveOrder, KillOrder,
+               RandomnessOrder>
+      what;
 };
 
 // Reads one line. INVALID_ARGUMENT names the field that is missing or wrong; `order->id` is set even then

@@ -4,12 +4,17 @@
 
 namespace thaw::init {
 
-//   /run/thaw/ctl/        bind mount, 0700 root: init.sock, function.log[.1]
+//   /run/thaw/ctl/        bind mount, 0700 root: init.sock, function.log[.1], criu-failed.log
 //   /run/thaw/fn/         0755 root: request.sock (0666), resume-<random> markers
+//                         config.json (0444)
+//   /run/thaw/secrets/    0755 root: the function's secrets, 0400 the function's
 //   /run/thaw/work/       0700 root: criu's work directory, made anew for each run
 //   /cracdata/<x>/images/ criu's images; <x>/files/{tmp,shm,iofs} the writable files of the snapshot
 inline constexpr char kControlSocket[] = "/run/thaw/ctl/init.sock";
 inline constexpr char kFunctionLog[] = "/run/thaw/ctl/function.log";
+inline constexpr char kRunDir[] = "/run/thaw";
+inline constexpr char kSecretsDir[] = "/run/thaw/secrets";
+inline constexpr char kFailedCriuLog[] = "/run/thaw/ctl/criu-failed.log";
 inline constexpr char kFunctionDir[] = "/run/thaw/fn";
 inline constexpr char kRequestSocket[] = "/run/thaw/fn/request.sock";
 inline constexpr char kWorkDir[] = "/run/thaw/work";

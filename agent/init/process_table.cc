@@ -98,6 +98,8 @@ uint64_t ResidentBytes(pid_t pid) {
   return resident * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
+std::vector<pid_t> ThreadsOf(pid_t pid) { return NumericEntries("/proc/" + std::to_string(pid) + "/task"); }
+
 pid_t TracerOf(pid_t pid) {
   const std::string tasks = "/proc/" + std::to_string(pid) + "/task";
   for (pid_t thread : NumericEntries(tasks)) {

@@ -31,6 +31,9 @@ std::vector<ProcessInfo> ListProcesses();
 // Resident bytes of the process; 0 when it is gone.
 uint64_t ResidentBytes(pid_t pid);
 
+// Of the process; empty when it is gone.
+std::vector<pid_t> ThreadsOf(pid_t pid);
+
 // The PID that traces any thread of the process, or 0.
 pid_t TracerOf(pid_t pid);
 

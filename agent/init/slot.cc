@@ -13,9 +13,11 @@
 
 #include "agent/init/child_process.h"
 #include "agent/init/criu_command.h"
+#include "agent/init/obstacles/find_obstacles.h"
 #include "agent/init/paths.h"
 #include "agent/init/process_table.h"
 #include "agent/init/snapshot_files.h"
+#include "agent/init/tree_copy.h"
 #include "common/version/version.h"
 
 namespace thaw::init {
@@ -46,7 +48,7 @@ Slot::Slot(EventLoop& loop)
               {.on_line = [this](uint64_t peer, std::string_view line) { OnOrder(peer, line); },
                .on_too_long =
                    [this](uint64_t peer) {
-                     AnswerError(peer, 0, Outcome(Code::kInvalidArgument, "an order line is longer than 1 MiB"));
+                     AnswerError(peer, 0, Outcome(Code::kInvalidArgument, "an order line is longer than 2 MiB"));
                    },
                .on_closed = nullptr}),
       requests_(loop,
@@ -86,7 +88,7 @@ Outcome Slot::Open() {
     // Writes /run/criu.kdat, which saves every later run some 35 ms. As real uid 0, because the probes fail
     // under another real uid. Its verdict is not asked for: what matters shows at the first dump.
     std::string ignored;
-    RunToEnd({criu_, "check"}, kCriuCheckTimeoutMs, &ignored);
+    RunToEnd({criu_, "check", "--no-default-config"}, kCriuCheckTimeoutMs, &ignored);
   }
   if (Outcome outcome = requests_.Listen(); !outcome.ok()) return outcome;
   return orders_.Listen();
@@ -104,9 +106,11 @@ void Slot::AnswerOk(uint64_t peer, uint64_t id, Json fields) {
   orders_.Send(peer, ToLine(fields));
 }
 
-void Slot::AnswerError(uint64_t peer, uint64_t id, const Outcome& outcome, const std::string& log) {
+void Slot::AnswerError(uint64_t peer, uint64_t id, const Outcome& outcome, const std::string& log,
+                       const std::vector<Finding>& findings) {
   Json answer = {{"id", id}, {"ok", false}, {"code", CodeName(outcome.code())}, {"error", outcome.message()}};
   if (!log.empty()) answer["log"] = log;
+  if (!findings.empty()) answer["findings"] = ToJson(findings);
   orders_.Send(peer, ToLine(answer));
 }
 
@@ -121,11 +125,16 @@ void Slot::OnOrder(uint64_t peer, std::string_view line) {
         using What = std::decay_t<decltype(what)>;
         if constexpr (std::is_same_v<What, StatusOrder>) DoStatus(peer, order.id);
         if constexpr (std::is_same_v<What, StartOrder>) DoStart(peer, order.id, what);
+        if constexpr (std::is_same_v<What, SaveOrder>) DoSave(peer, order.id, what);
+        if constexpr (std::is_same_v<What, LookOrder>) DoLook(peer, order.id);
         if constexpr (std::is_same_v<What, DumpOrder>) DoDump(peer, order.id, what);
         if constexpr (std::is_same_v<What, RestoreOrder>) DoRestore(peer, order.id, what);
-        if constexpr (std::is_same_v<What, ResumeOrder>) DoResume(peer, order.id);
+        if constexpr (std::is_same_v<What, ResumeOrder>) DoResume(peer, order.id, what);
+        if constexpr (std::is_same_v<What, RefuseOrder>) DoRefuse(peer, order.id, what);
+        if constexpr (std::is_same_v<What, GiveOrder>) DoGive(peer, order.id, what);
         if constexpr (std::is_same_v<What, KillOrder>) DoKill(peer, order.id, what);
         if constexpr (std::is_same_v<What, ResetOrder>) DoReset(peer, order.id);
+        if constexpr (std::is_same_v<What, RandomnessOrder>) DoRandomness(peer, order.id);
       },
       order.what);
 }
@@ -154,6 +163,7 @@ void Slot::DoStatus(uint64_t peer, uint64_t id) {
             {"meta", meta},
             {"rss_bytes", rss_bytes},
             {"waiting", !awaited_marker_.empty()},
+            {"sealed", function_ && function_->sealed},
             {"can_sys_resource", can_sys_resource_}});
 }
 
@@ -172,10 +182,22 @@ Outcome Slot::MakeReady() {
 
 void Slot::DoStart(uint64_t peer, uint64_t id, const StartOrder& order) {
   if (Outcome outcome = MakeReady(); !outcome.ok()) return AnswerError(peer, id, outcome);
+  if (!order.snapshot.empty()) {
+    if (Outcome outcome = LayDownFiles(order.snapshot + "/files"); !outcome.ok()) return AnswerError(peer, id, outcome);
+  }
+  if (Outcome outcome = WriteGivenFiles(order.given, order.uid, order.gid); !outcome.ok()) {
+    return AnswerError(peer, id, outcome);
+  }
   const uint64_t oom_kills = OomKills();
   FunctionProcess process;
-  const Outcome started = StartFunction(
-      {.argv = order.argv, .env = order.env, .cwd = order.cwd, .uid = order.uid, .gid = order.gid}, &process);
+  const Outcome started = StartFunction({.argv = order.argv,
+                                         .env = order.env,
+                                         .cwd = order.cwd,
+                                         .uid = order.uid,
+                                         .gid = order.gid,
+                                         .privileged = order.privileged,
+                                         .low_pid = !order.snapshot.empty()},
+                                        &process);
   if (!started.ok()) return AnswerError(peer, id, started);
   Function& function = function_.emplace();
   function.pid = process.pid;
@@ -183,6 +205,7 @@ void Slot::DoStart(uint64_t peer, uint64_t id, const StartOrder& order) {
   function.meta = order.meta;
   function.uid = order.uid;
   function.gid = order.gid;
+  function.sealed = order.given.sealed;
   function.oom_kills_before = oom_kills;
   function.out = std::make_unique<OutputCapture>(loop_, log_, std::move(process.out), order.instance, "out");
   function.err = std::make_unique<OutputCapture>(loop_, log_, std::move(process.err), order.instance, "err");
@@ -191,18 +214,58 @@ void Slot::DoStart(uint64_t peer, uint64_t id, const StartOrder& order) {
   AnswerOk(peer, id, {{"pid", function.pid}});
 }
 
-void Slot::DoResume(uint64_t peer, uint64_t id) {
+void Slot::DoSave(uint64_t peer, uint64_t id, const SaveOrder& order) {
+  if (state_ != State::kEmpty || ending_ || !dirty_) {
+    return AnswerError(peer, id, Outcome(Code::kFailedPrecondition,
+                                         "nothing to save: a function must have run here and ended by its own checkpoint"));
+  }
+  if (Outcome outcome = SaveFiles(order.dir + "/files"); !outcome.ok()) return AnswerError(peer, id, outcome);
+  AnswerOk(peer, id, {{"image_bytes", TreeBytes(order.dir + "/images")}, {"files_bytes", TreeBytes(order.dir + "/files")}});
+}
+
+void Slot::DoResume(uint64_t peer, uint64_t id, const ResumeOrder& order) {
   if (!awaited_marker_.empty()) {
-    if (Outcome outcome = MakeMarker(awaited_marker_); !outcome.ok()) return AnswerError(peer, id, outcome);
+    if (Outcome outcome = MakeMarker(awaited_marker_, order.error); !outcome.ok()) return AnswerError(peer, id, outcome);
     awaited_marker_.clear();
   }
   AnswerOk(peer, id);
 }
 
-Outcome Slot::MakeMarker(const std::string& name) {
+void Slot::DoRefuse(uint64_t peer, uint64_t id, const RefuseOrder& order) {
+  if (!refusal_marker_.empty()) {
+    if (Outcome outcome = MakeMarker(refusal_marker_, order.error); !outcome.ok()) return AnswerError(peer, id, outcome);
+    refusal_marker_.clear();
+  }
+  AnswerOk(peer, id);
+}
+
+void Slot::DoGive(uint64_t peer, uint64_t id, const GiveOrder& order) {
+  if (!function_ || ending_) {
+    return AnswerError(peer, id, Outcome(Code::kFailedPrecondition, "nothing to give it to: no function runs in this slot"));
+  }
+  // CRIU may be reading its memory this moment; what it is given now would get there.
+  if (order.given.sealed && state_ == State::kDumping) {
+    return AnswerError(peer, id, Outcome(Code::kFailedPrecondition,
+                                         "the function is being dumped, and this must not be in a snapshot; give it "
+                                         "after the dump"));
+  }
+  // Before the files are there: from the first byte on.
+  function_->sealed = function_->sealed || order.given.sealed;
+  if (Outcome outcome = WriteGivenFiles(order.given, function_->uid, function_->gid); !outcome.ok()) {
+    return AnswerError(peer, id, outcome);
+  }
+  AnswerOk(peer, id);
+}
+
+Outcome Slot::MakeMarker(const std::string& name, const std::string& content) {
   const std::string path = std::string(kFunctionDir) + "/" + name;
-  UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0444));
-  if (!file) return ErrnoOutcome(errno, "cannot make the resume marker " + path);
+  const std::string fresh = path + ".new";
+  UniqueFd file(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0444));
+  // /run is a small tmpfs that only init writes to: a short write is a full one, and as bad as none.
+  if (!file || ::write(file.get(), content.data(), content.size()) != static_cast<ssize_t>(content.size()) ||
+      ::rename(fresh.c_str(), path.c_str()) != 0) {
+    return ErrnoOutcome(errno, "cannot make the marker " + path);
+  }
   return {};
 }
 
@@ -290,6 +353,8 @@ void Slot::OnChildEnded() {
   int status = 0;
   pid_t pid = 0;
   while ((pid = ::waitpid(-1, &status, WNOHANG)) > 0) {
+    // A stop that the injector has left unread.
+    if (!WIFEXITED(status) && !WIFSIGNALED(status)) continue;
     if (job_ && pid == job_->run.pid()) {
       job_status = status;
     } else if (function_ && pid == function_->pid && !first_process_status_) {
@@ -317,8 +382,11 @@ void Slot::OnFirstProcessEnded(int wait_status) {
 }
 
 void Slot::ForgetFunction() {
+  // Whoever ordered a restore learns of its end by the answer.
+  const bool tell = state_ != State::kRestoring;
   state_ = State::kEmpty;
   awaited_marker_.clear();
+  refusal_marker_.clear();
   SetLastPid(kHelperPids);
   if (!function_) return;
   function_->out->Drain();
@@ -337,14 +405,25 @@ void Slot::ForgetFunction() {
       (function_->dumped ? " dumped=true" : ""));
   function_.reset();
   first_process_status_.reset();
-  orders_.SendToAll(ToLine(event));
+  if (tell) orders_.SendToAll(ToLine(event));
+  if (shim_wait_) EndShimWait(Outcome(Code::kAborted, "the function ended meanwhile"));
 }
 
 void Slot::OnRequest(uint64_t peer, std::string_view line) {
+  // A function can only ask for a checkpoint of itself.
+  if (line == "checkpoint") {
+    OnCheckpointRequest(peer);
+  } else if (line == "wish") {
+    OnWish(peer);
+  } else {
+    requests_.CloseAfterSending(peer);
+  }
+}
+
+void Slot::OnCheckpointRequest(uint64_t peer) {
   const double now = MonotonicMs();
-  // A function can only ask for a checkpoint of itself, and not as fast as it can.
-  if (line != "checkpoint" || state_ != State::kRunning || ending_ || requesting_peer_ != 0 ||
-      now - last_request_ms_ < kRequestIntervalMs) {
+  // Not as fast as it can.
+  if (state_ != State::kRunning || ending_ || requesting_peer_ != 0 || now - last_request_ms_ < kRequestIntervalMs) {
     requests_.CloseAfterSending(peer);
     return;
   }
@@ -353,6 +432,21 @@ void Slot::OnRequest(uint64_t peer, std::string_view line) {
   awaited_marker_ = MakeMarkerName();
   requests_.Send(peer, "wait " + std::string(kFunctionDir) + "/" + awaited_marker_);
   loop_.After(kRequestCloseTimeout, [this, peer] { requests_.CloseAfterSending(peer); });
+}
+
+void Slot::OnWish(uint64_t peer) {
+  const double now = MonotonicMs();
+  // The time of its own: what follows a wish is a request, which must not be taken for too early.
+  if (state_ != State::kRunning || ending_ || now - last_wish_ms_ < kRequestIntervalMs) {
+    requests_.CloseAfterSending(peer);
+    return;
+  }
+  last_wish_ms_ = now;
+  refusal_marker_ = MakeMarkerName();
+  requests_.Send(peer, "wait " + std::string(kFunctionDir) + "/" + refusal_marker_);
+  requests_.CloseAfterSending(peer);
+  orders_.SendToAll(
+      ToLine({{"event", "checkpoint_wished"}, {"instance", function_->instance}, {"pid", function_->pid}}));
 }
 
 void Slot::OnRequestClosed(uint64_t peer) {

@@ -15,8 +15,13 @@
 #include "agent/init/event_loop.h"
 #include "agent/init/function_log.h"
 #include "agent/init/line_server.h"
+#include "agent/init/obstacles/descriptor_actions.h"
+#include "agent/init/obstacles/finding.h"
+#include "agent/init/obstacles/system_view.h"
 #include "agent/init/order.h"
 #include "agent/init/output_capture.h"
+#include "agent/init/random_facts.h"
+#include "agent/init/unique_shim.h"
 
 namespace thaw::init {
 
@@ -55,6 +60,8 @@ class Slot {
     uid_t uid = 0;
     gid_t gid = 0;
     uint64_t oom_kills_before = 0;
+    // It has been given what no snapshot may have.
+    bool sealed = false;
     bool dumped = false;  // a dump that was to end it has done so
     std::unique_ptr<OutputCapture> out;
     std::unique_ptr<OutputCapture> err;
@@ -71,10 +78,24 @@ class Slot {
     bool function_lost = false;  // see CriuRun::Interrupt
     std::optional<DumpOrder> dump;
     std::optional<RestoreOrder> restore;
+    // What the dump has done to the function, to be undone when it is over.
+    Undoing undoing;
+    double look_ms = 0;
+    UniquePlan unique;  // of a restore
     // Ends of the restored function's pipes, held until it runs.
     UniqueFd out_read, out_write, err_read, err_write;
     // Processes that ended meanwhile: the function may be among them.
     std::map<pid_t, int> ended;
+  };
+
+  using ShimsAnswered = std::function<void(const Outcome& outcome, const std::vector<Shim>& shims)>;
+
+  // Shims have been asked and have not all answered.
+  struct ShimWait {
+    ShimRound round;
+    double limit_ms;
+    uint64_t timer;
+    ShimsAnswered done;
   };
 
   // Everything but init is being killed.
@@ -87,6 +108,14 @@ class Slot {
     std::vector<std::function<void(const Outcome&, bool had_to_kill)>> done;
   };
 
+  // What came of looking before a dump.
+  struct Cleared {
+    Outcome outcome;
+    std::vector<Finding> findings;  // that stand in its way
+    Undoing undoing;
+    double look_ms = 0;
+  };
+
   using EndedCallback = std::function<void(const Outcome& outcome, bool had_to_kill)>;
 
   void OnOrder(uint64_t peer, std::string_view line);
@@ -95,11 +124,23 @@ class Slot {
 
   void DoStatus(uint64_t peer, uint64_t id);
   void DoStart(uint64_t peer, uint64_t id, const StartOrder& order);
+  void DoSave(uint64_t peer, uint64_t id, const SaveOrder& order);
+  void DoLook(uint64_t peer, uint64_t id);
   void DoDump(uint64_t peer, uint64_t id, const DumpOrder& order);
   void DoRestore(uint64_t peer, uint64_t id, const RestoreOrder& order);
-  void DoResume(uint64_t peer, uint64_t id);
+  void DoResume(uint64_t peer, uint64_t id, const ResumeOrder& order);
+  void DoRefuse(uint64_t peer, uint64_t id, const RefuseOrder& order);
+  void DoGive(uint64_t peer, uint64_t id, const GiveOrder& order);
   void DoKill(uint64_t peer, uint64_t id, const KillOrder& order);
   void DoReset(uint64_t peer, uint64_t id);
+  void DoRandomness(uint64_t peer, uint64_t id);
+
+  SystemView View() const;
+  // Looks for obstacles and carries out the order's actions; when it fails, nothing of them remains. FAILED_PRECONDITION
+  // with the findings when one has no action.
+  Cleared ClearForDump(const DumpOrder& order, const std::string& images);
+  // Opens again what was closed, and lets the processes go on, whatever fails.
+  Outcome Undo(const Undoing& undoing);
 
   // FAILED_PRECONDITION unless the slot is empty and CRIU or the user's program may be run; cleans a slot that
   // an earlier function has used.
@@ -109,7 +150,16 @@ class Slot {
   void CancelJob();
   void FinishJob(int wait_status);
   void FinishDump(Job& job, const CriuRun::Result& result);
-  void FinishRestore(Job& job, CriuRun::Result result);
+  void FinishRestore(const std::shared_ptr<Job>& job, CriuRun::Result result);
+  void StartDump(uint64_t peer, uint64_t id, const DumpOrder& order);
+  // The function runs again and its shims have answered: links, marker, answer.
+  void CompleteRestore(const Job& job, const CriuRun::Result& result, Outcome outcome);
+
+  // Sends the request to all shims of the function, and calls `done` when each has answered, or with an error when one
+  // has not in time. At once when there is none. One at a time.
+  void AskShims(ShimRequest request, CureSet without, ShimsAnswered done);
+  void PollShims();
+  void EndShimWait(const Outcome& outcome);
   CriuRun::Options CriuOptions(uid_t uid, gid_t gid) const;
 
   void EndEverything(int signal, int64_t grace_ms, EndedCallback done);
@@ -117,13 +167,17 @@ class Slot {
   void OnFirstProcessEnded(int wait_status);
   void ForgetFunction();
 
-  Outcome MakeMarker(const std::string& name);
+  // Makes the file that a function waits for; it appears with its whole content.
+  Outcome MakeMarker(const std::string& name, const std::string& content);
+  void OnCheckpointRequest(uint64_t peer);
+  void OnWish(uint64_t peer);
   std::vector<pid_t> FunctionPids() const;
   void Log(const std::string& message);
 
   void AnswerOk(uint64_t peer, uint64_t id);
   void AnswerOk(uint64_t peer, uint64_t id, nlohmann::json fields);
-  void AnswerError(uint64_t peer, uint64_t id, const Outcome& outcome, const std::string& log = "");
+  void AnswerError(uint64_t peer, uint64_t id, const Outcome& outcome, const std::string& log = "",
+                   const std::vector<Finding>& findings = {});
 
   EventLoop& loop_;
   FunctionLog log_;
@@ -138,6 +192,8 @@ class Slot {
   bool dirty_ = false;
   std::optional<Function> function_;
   std::unique_ptr<Job> job_;
+  std::unique_ptr<ShimWait> shim_wait_;
+  RandomFacts random_facts_;
   std::optional<Ending> ending_;
   std::optional<int> first_process_status_;
 
@@ -145,6 +201,9 @@ class Slot {
   std::string awaited_marker_;
   uint64_t requesting_peer_ = 0;
   double last_request_ms_ = 0;
+  // The marker that tells a function that its wish for a checkpoint is refused, or "".
+  std::string refusal_marker_;
+  double last_wish_ms_ = 0;
 };
 
 }  // namespace thaw::init

@@ -1,4 +1,5 @@
 // The part of Slot that drives CRIU.
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@
 #include "agent/init/slot.h"
 #include "agent/init/snapshot_files.h"
 #include "agent/init/tree_copy.h"
+#include "agent/init/unique_shim.h"
 
 namespace thaw::init {
 namespace {
@@ -31,6 +33,15 @@ bool IsDirectory(const std::string& path) {
 }
 
 double Rounded(double ms) { return std::round(ms * 100) / 100; }
+
+constexpr char kNoCriu[] =
+    "there is no criu: the agent mounts none (--criu-bundle), and the image has none of its own (4.1.1 or newer)";
+
+// The whole log of the last run that failed, for people: the answer has its end only.
+void KeepLog(const std::string& log) {
+  UniqueFd file(::open(kFailedCriuLog, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
+  (void)!::write(file.get(), log.data(), log.size());
+}
 
 std::string WorkFile(const char* name) { return std::string(kWorkDir) + "/" + name; }
 
@@ -63,12 +74,17 @@ void Slot::BeginJob(std::unique_ptr<Job> job, const CriuRun::Options& options, i
 }
 
 void Slot::DoDump(uint64_t peer, uint64_t id, const DumpOrder& order) {
-  if (state_ != State::kRunning || ending_) {
+  if (state_ != State::kRunning || ending_ || shim_wait_) {
     return AnswerError(peer, id, Outcome(Code::kFailedPrecondition, "nothing to dump: no function runs in this slot, "
                                                                     "or it is being dumped or killed"));
   }
+  if (function_->sealed) {
+    return AnswerError(peer, id, Outcome(Code::kFailedPrecondition,
+                                         "the function has been given secrets that no snapshot may have "
+                                         "(after_restore_only); only an instance that has not got them can be frozen"));
+  }
   if (criu_.empty()) {
-    return AnswerError(peer, id, Outcome(Code::kUnavailable, "the image has no criu; install criu 4.1.1 or newer in it"));
+    return AnswerError(peer, id, Outcome(Code::kUnavailable, kNoCriu));
   }
   if (!IsDirectory(order.dir)) {
     return AnswerError(peer, id, Outcome(Code::kNotFound, "dump directory " + order.dir + " does not exist"));
@@ -79,10 +95,32 @@ void Slot::DoDump(uint64_t peer, uint64_t id, const DumpOrder& order) {
                                                            "dump directory " + order.dir + " is not empty")
                                                  : ErrnoOutcome(errno, "cannot make directory " + images));
   }
+  Cleared cleared = ClearForDump(order, images);
+  if (!cleared.outcome.ok()) {
+    if (Outcome emptied = EmptyDirectory(order.dir); !emptied.ok()) Log(emptied.message());
+    Log("dump refused: " + cleared.outcome.message());
+    return AnswerError(peer, id, cleared.outcome, "", cleared.findings);
+  }
+  state_ = State::kDumping;
+  AskShims(ShimRequest::kPrepare, order.without_cures,
+           [this, peer, id, order](const Outcome& prepared, const std::vector<Shim>&) {
+             Outcome outcome = prepared;
+             if (!function_ || ending_) outcome = Outcome(Code::kAborted, "the function was killed meanwhile");
+             if (state_ == State::kDumping) state_ = State::kRunning;
+             if (outcome.ok()) return StartDump(peer, id, order);
+             if (Outcome emptied = EmptyDirectory(order.dir); !emptied.ok()) Log(emptied.message());
+             AnswerError(peer, id, outcome);
+           });
+}
+
+void Slot::StartDump(uint64_t peer, uint64_t id, const DumpOrder& order) {
+  const std::string images = order.dir + "/images";
   auto job = std::make_unique<Job>();
   job->peer = peer;
   job->order_id = id;
   job->dump = order;
+  job->undoing = cleared.undoing;
+  job->look_ms = cleared.look_ms;
   CriuRun::Options options = CriuOptions(function_->uid, function_->gid);
   options.arguments = DumpArguments({.criu = criu_,
                                      .pid = function_->pid,
@@ -90,28 +128,48 @@ void Slot::DoDump(uint64_t peer, uint64_t id, const DumpOrder& order) {
                                      .work_dir = kWorkDir,
                                      .action_script = kActionLink,
                                      .leave_running = order.leave_running});
+  options.background = true;
   options.env.push_back(std::string(kActionFilesVariable) + "=" + order.dir + "/files");
+  options.env.push_back(std::string(kActionWithoutVariable) + "=" + std::to_string(order.without_cures.bits()));
   BeginJob(std::move(job), options, order.timeout_ms);
+  if (job_ == nullptr) {
+    if (Outcome undone = Undo(cleared.undoing); !undone.ok()) Log(undone.message());
+  }
 }
 
 void Slot::DoRestore(uint64_t peer, uint64_t id, const RestoreOrder& order) {
   if (criu_.empty()) {
-    return AnswerError(peer, id, Outcome(Code::kUnavailable, "the image has no criu; install criu 4.1.1 or newer in it"));
+    return AnswerError(peer, id, Outcome(Code::kUnavailable, kNoCriu));
   }
   if (!IsDirectory(order.dir + "/images") || !IsDirectory(order.dir + "/files")) {
     return AnswerError(peer, id, Outcome(Code::kNotFound, "no snapshot in " + order.dir +
                                                               ": it must have the folders images and files"));
   }
+  UniquePlan plan;
+  const std::string plan_path = order.dir + "/files/" + kUniquePlanName;
+  if (Outcome outcome = UniquePlan::Parse(ReadSmallFile(plan_path), &plan); !outcome.ok()) {
+    return AnswerError(peer, id, outcome);
+  }
   if (Outcome outcome = MakeReady(); !outcome.ok()) return AnswerError(peer, id, outcome);
+  // Before CRIU runs: a function that waits for no marker goes on as soon as CRIU lets it.
+  if (Outcome outcome = WriteGivenFiles(order.given, order.uid, order.gid); !outcome.ok()) {
+    return AnswerError(peer, id, outcome);
+  }
   auto job = std::make_unique<Job>();
   job->peer = peer;
   job->order_id = id;
   job->restore = order;
+  job->unique = plan;
   for (auto [read_end, write_end] : {std::pair(&job->out_read, &job->out_write), {&job->err_read, &job->err_write}}) {
     if (Outcome outcome = MakeOutputPipe(read_end, write_end); !outcome.ok()) return AnswerError(peer, id, outcome);
   }
-  CriuRestore restore{.criu = criu_, .images_dir = order.dir + "/images", .work_dir = kWorkDir, .inherited = {}};
+  CriuRestore restore{.criu = criu_, .images_dir = order.dir + "/images", .work_dir = kWorkDir, .inherited = {},
+                      .action_script = ""};
   CriuRun::Options options = CriuOptions(order.uid, order.gid);
+  if (!plan.go_states.empty()) {
+    restore.action_script = kActionLink;
+    options.env.push_back(std::string(kActionFilesVariable) + "=" + order.dir + "/files");
+  }
   if (!order.stdout_pipe.empty()) {
     restore.inherited.push_back({kRestoreOut, order.stdout_pipe});
     options.keep[kRestoreOut] = job->out_write.get();
@@ -138,7 +196,7 @@ void Slot::CancelJob() {
 }
 
 void Slot::FinishJob(int wait_status) {
-  const std::unique_ptr<Job> job = std::move(job_);
+  const std::shared_ptr<Job> job = std::move(job_);
   loop_.Cancel(job->timer);
   loop_.Forget(job->run.failure_fd());
   CriuRun::Result result = job->run.Finish(wait_status, job->dump.has_value());
@@ -156,7 +214,7 @@ void Slot::FinishJob(int wait_status) {
   if (job->dump) {
     FinishDump(*job, result);
   } else {
-    FinishRestore(*job, std::move(result));
+    FinishRestore(job, std::move(result));
   }
 }
 
@@ -174,6 +232,12 @@ void Slot::FinishDump(Job& job, const CriuRun::Result& result) {
       outcome = FailurePipe::ParseFailure(reason);
     }
   }
+  // What was dumped and ended needs nothing undone; what CRIU has spoilt will be killed.
+  if (ended == job.ended.end() && !job.function_lost) {
+    const Outcome undone = Undo(job.undoing);
+    if (outcome.ok()) outcome = undone;
+    if (!undone.ok()) Log(undone.message());
+  }
   if (outcome.ok()) {
     const std::string stats = ReadSmallFile(WorkFile("stats-dump"));
     AnswerOk(job.peer, job.order_id,
@@ -184,6 +248,7 @@ void Slot::FinishDump(Job& job, const CriuRun::Result& result) {
               {"stdout_pipe", function_->out->pipe_name()},
               {"stderr_pipe", function_->err->pipe_name()},
               {"resume", awaited_marker_},
+              {"look_ms", job.look_ms},
               {"uid", function_->uid},
               {"gid", function_->gid}});
     function_->dumped = !order.leave_running;
@@ -191,7 +256,8 @@ void Slot::FinishDump(Job& job, const CriuRun::Result& result) {
   } else {
     if (Outcome emptied = EmptyDirectory(order.dir); !emptied.ok()) Log(emptied.message());
     Log("dump failed: " + outcome.message());
-    AnswerError(job.peer, job.order_id, outcome, LogTail(result.log));
+    KeepLog(result.log);
+    AnswerError(job.peer, job.order_id, outcome, LogTail(result.log), FindingsOfCriuLog(result.log));
   }
   if (ended != job.ended.end()) {
     OnFirstProcessEnded(ended->second);
@@ -202,43 +268,65 @@ void Slot::FinishDump(Job& job, const CriuRun::Result& result) {
   }
 }
 
-void Slot::FinishRestore(Job& job, CriuRun::Result result) {
-  const RestoreOrder& order = *job.restore;
+void Slot::FinishRestore(const std::shared_ptr<Job>& job, CriuRun::Result result) {
+  const RestoreOrder& order = *job->restore;
   const pid_t pid = std::atoi(ReadSmallFile(WorkFile(kCriuPidFile)).c_str());
+  if (!result.outcome.ok() && !job->timed_out && !job->cancelled) {
+    if (const std::string reason = ReadSmallFile(WorkFile(kActionErrorName)); !reason.empty()) {
+      result.outcome = FailurePipe::ParseFailure(reason);
+    }
+  }
   if (result.outcome.ok() && pid <= 1) {
     result.outcome = Outcome(Code::kInternal, "criu restore has named no process");
   }
   // New processes of the function must not take the PIDs that the next CRIU here needs, nor PIDs that make the
   // next dump of it impossible to restore.
   if (result.outcome.ok()) SetLastPid(HighestPid());
-  if (result.outcome.ok()) result.outcome = LayDownSocketLinks(order.dir + "/files");
-  if (result.outcome.ok() && !order.resume.empty()) result.outcome = MakeMarker(order.resume);
-  if (!result.outcome.ok() || ending_) {
-    const Outcome outcome =
-        result.outcome.ok() ? Outcome(Code::kAborted, "the function was killed meanwhile") : result.outcome;
-    Log("restore of " + order.instance + " failed: " + outcome.message());
-    EndEverything(SIGKILL, 0, [this, peer = job.peer, id = job.order_id, outcome,
-                               log = LogTail(result.log)](const Outcome& ended, bool) {
-      if (!ended.ok()) return AnswerError(peer, id, ended, log);
-      if (CleanSlot().ok()) dirty_ = false;
-      AnswerError(peer, id, outcome, log);
-    });
-    return;
-  }
+  if (!result.outcome.ok() || ending_) return CompleteRestore(*job, result, result.outcome);
   Function& function = function_.emplace();
   function.pid = pid;
   function.instance = order.instance;
   function.meta = order.meta;
   function.uid = order.uid;
   function.gid = order.gid;
+  function.sealed = order.given.sealed;
   function.oom_kills_before = OomKills();
-  function.out = std::make_unique<OutputCapture>(loop_, log_, std::move(job.out_read), order.instance, "out");
-  function.err = std::make_unique<OutputCapture>(loop_, log_, std::move(job.err_read), order.instance, "err");
+  function.out = std::make_unique<OutputCapture>(loop_, log_, std::move(job->out_read), order.instance, "out");
+  function.err = std::make_unique<OutputCapture>(loop_, log_, std::move(job->err_read), order.instance, "err");
+  if (job->unique.shims.empty() || job->ended.contains(pid)) return CompleteRestore(*job, result, {});
+  AskShims(ShimRequest::kReseed, job->unique.without,
+           [this, job, result](const Outcome& answered, const std::vector<Shim>& shims) {
+             CompleteRestore(*job, result, answered.ok() ? CompareAnswers(job->unique.shims, shims) : answered);
+           });
+}
+
+void Slot::CompleteRestore(const Job& job, const CriuRun::Result& result, Outcome outcome) {
+  const RestoreOrder& order = *job.restore;
+  if (outcome.ok() && !ending_) outcome = LayDownSocketLinks(order.dir + "/files");
+  if (outcome.ok()) {
+    Undoing undoing;
+    result.outcome = ReadUndoing(order.dir + "/images", &undoing);
+    if (result.outcome.ok()) result.outcome = Undo(undoing);
+  }
+  if (result.outcome.ok() && !ending_ && !order.resume.empty()) outcome = MakeMarker(order.resume, "");
+  if (!outcome.ok() || ending_) {
+    if (outcome.ok()) outcome = Outcome(Code::kAborted, "the function was killed meanwhile");
+    KeepLog(result.log);
+    Log("restore of " + order.instance + " failed: " + outcome.message());
+    EndEverything(SIGKILL, 0, [this, peer = job.peer, id = job.order_id, outcome,
+                               log = LogTail(result.log),
+                               findings = FindingsOfCriuLog(result.log)](const Outcome& ended, bool) {
+      if (!ended.ok()) return AnswerError(peer, id, ended, log);
+      if (CleanSlot().ok()) dirty_ = false;
+      AnswerError(peer, id, outcome, log, findings);
+    });
+    return;
+  }
   state_ = State::kRunning;
-  Log("restored pid=" + std::to_string(pid) + " dir=" + order.dir);
+  Log("restored pid=" + std::to_string(function_->pid) + " dir=" + order.dir);
   AnswerOk(job.peer, job.order_id,
-           {{"pid", pid}, {"duration_ms", Rounded(result.total_ms)}, {"criu_ms", Rounded(result.criu_ms)}});
-  if (auto ended = job.ended.find(pid); ended != job.ended.end()) OnFirstProcessEnded(ended->second);
+           {{"pid", function_->pid}, {"duration_ms", Rounded(result.total_ms)}, {"criu_ms", Rounded(result.criu_ms)}});
+  if (auto ended = job.ended.find(function_->pid); ended != job.ended.end()) OnFirstProcessEnded(ended->second);
 }
 
 }  // namespace thaw::init

@@ -80,6 +80,9 @@ Outcome CleanSlot() {
     if (Outcome outcome = EmptyDirectory(dir); !outcome.ok()) return outcome;
   }
   if (Outcome outcome = EmptyDirectory(kFunctionDir, {"request.sock"}); !outcome.ok()) return outcome;
+  if (Exists(kSecretsDir)) {
+    if (Outcome outcome = EmptyDirectory(kSecretsDir); !outcome.ok()) return outcome;
+  }
   RemoveSystemVObjects();
   return {};
 }

@@ -21,7 +21,7 @@ Outcome LayDownFiles(const std::string& files_dir);
 Outcome LayDownSocketLinks(const std::string& files_dir);
 
 // Removes what a function can leave behind in a container besides processes: everything in /tmp, /tmp/iofs,
-// /dev/shm and /dev/mqueue, System V IPC objects, resume markers, CRIU's work files.
+// /dev/shm and /dev/mqueue, System V IPC objects, resume markers, the files of given_files.h, CRIU's work files.
 Outcome CleanSlot();
 
 }  // namespace thaw::init

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "agent/instance/slot_init.h"
 #include "agent/invoke/function_connection.h"
@@ -63,6 +64,14 @@ class Instance {
   absl::Time priming_until = absl::InfiniteFuture();
   // Of a restored instance of a version whose policy is to learn, until its first calls have been reported.
   std::optional<RestoreMeasure> measure;
+  // Its own code has asked for a checkpoint and waits for the outcome.
+  bool checkpoint_wished = false;
+  // Held over orders that overlap its life (SlotInit::Give) and while the slot is taken away from it; before the pool's lock.
+  absl::Mutex orders_mu;
+  // The pool's count of changed config and secrets that it has been, or is being, told of.
+  std::uint64_t given_change = 0;
+  // It has secrets that no snapshot may have.
+  bool sealed = false;
   // Set when its process has ended.
   std::optional<InitEvent> exit;
 

@@ -4,13 +4,17 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "thaw/common/v1/freezing.pb.h"
+#include "agent/uniqueness/process_randomness.h"
 
 namespace thaw::agent {
 
@@ -25,6 +29,17 @@ struct InitStatus {
   std::string instance_id;
   std::string meta;
   std::uint64_t rss_bytes = 0;
+  // The function has been given what no snapshot may have; init refuses to dump it.
+  bool sealed = false;
+};
+
+// Config and secrets as files of the function (docs/design/init-protocol.md).
+struct Given {
+  // Restore-time config; nothing for a key without a value.
+  std::map<std::string, std::optional<std::string>> config;
+  // Values by name, any bytes.
+  std::map<std::string, std::string> secrets;
+  bool sealed = false;
 };
 
 struct StartOrder {
@@ -33,8 +48,13 @@ struct StartOrder {
   std::string working_dir;
   std::uint32_t uid = 1000;
   std::uint32_t gid = 1000;
+  // As root, with what the container may do: for an engine whose process freezes itself.
+  bool privileged = false;
+  // The snapshot that the command is going to restore, as the container sees it; empty for a cold start.
+  std::string snapshot_dir;
   std::string instance_id;
   std::string meta;
+  Given given;
 };
 
 struct DumpOrder {
@@ -42,6 +62,10 @@ struct DumpOrder {
   std::string dir;
   bool leave_running = true;
   absl::Duration time_limit;
+  // What Look() found, each with its action: close, reopen or ignore. Anything else that is in the way refuses the dump.
+  std::vector<thaw::common::v1::Finding> actions;
+  // Names of cures that the dump's restores are to do without.
+  std::vector<std::string> without_cures;
 };
 
 struct DumpReport {
@@ -65,10 +89,12 @@ struct RestoreOrder {
   std::string instance_id;
   std::string meta;
   absl::Duration time_limit;
+  Given given;
 };
 
 struct InitEvent {
-  enum class Kind { kExit, kCheckpointReady, kDisconnected };
+  // kCheckpointWished: the function itself asks for a checkpoint, and waits; it is answered by freezing it or by Refuse().
+  enum class Kind { kExit, kCheckpointReady, kCheckpointWished, kDisconnected };
   Kind kind = Kind::kExit;
   std::string instance_id;
   int pid = 0;
@@ -95,9 +121,21 @@ class SlotInit {
 
   virtual absl::StatusOr<InitStatus> GetStatus(absl::Duration limit) = 0;
   virtual absl::StatusOr<int> Start(const StartOrder& order, absl::Duration limit) = 0;
+  // Adds the writable files of a function that has frozen itself into `dir`/images, and ended by that.
+  virtual absl::StatusOr<DumpReport> Save(const std::string& dir, absl::Duration limit) = 0;
+  // What would break a dump, or a restore elsewhere, as the function is now; without actions (that is the rules' part).
+  virtual absl::StatusOr<std::vector<thaw::common::v1::Finding>> Look(absl::Duration limit) = 0;
+  // An error has its findings and the end of CRIU's log with it: DiagnosisOf().
   virtual absl::StatusOr<DumpReport> Dump(const DumpOrder& order) = 0;
-  virtual absl::Status Resume(absl::Duration limit) = 0;
+  // What the function's processes draw random numbers with. ABORTED when it ends meanwhile.
+  virtual absl::StatusOr<std::vector<ProcessRandomness>> Randomness(absl::Duration limit) = 0;
+  // Lets the function go on after a checkpoint; `why_not` is what it is told when there was none, and empty otherwise.
+  virtual absl::Status Resume(absl::string_view why_not, absl::Duration limit) = 0;
+  // Tells a function that wished for a checkpoint why it gets none. OK when none did.
+  virtual absl::Status Refuse(absl::string_view why, absl::Duration limit) = 0;
   virtual absl::StatusOr<int> Restore(const RestoreOrder& order) = 0;
+  // Replaces what the running function was given, as a whole.
+  virtual absl::Status Give(const Given& given, absl::Duration limit) = 0;
   // Ends the function: `signal`, then SIGKILL after `grace`.
   virtual absl::Status Kill(const std::string& signal, absl::Duration grace) = 0;
   // Makes the container an empty slot again.

@@ -8,6 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -17,15 +18,27 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
+#include "agent/instance/diagnosis.h"
 #include "common/status/status_macros.h"
 
 namespace thaw::agent {
 namespace {
 
 using Json = nlohmann::json;
+
+// Puts `given` into an order.
+void Add(const Given& given, Json& order) {
+  Json config = Json::object(), secrets = Json::object();
+  for (const auto& [key, value] : given.config) config[key] = value.has_value() ? Json(*value) : Json();
+  for (const auto& [name, value] : given.secrets) secrets[name] = absl::Base64Escape(value);
+  order["config"] = std::move(config);
+  order["secrets"] = std::move(secrets);
+  order["sealed"] = given.sealed;
+}
 
 constexpr std::size_t kMaxLine = 1 << 20;
 // Beyond an order's own time limit: init enforces the limit itself and then needs a moment to clean up and answer.
@@ -36,6 +49,31 @@ absl::StatusCode CodeFromName(const std::string& name) {
     if (absl::StatusCodeToString(static_cast<absl::StatusCode>(code)) == name) return static_cast<absl::StatusCode>(code);
   }
   return absl::StatusCode::kInternal;
+}
+
+std::vector<thaw::common::v1::Finding> ReadFindings(const Json& answer) {
+  std::vector<thaw::common::v1::Finding> findings;
+  const auto list = answer.find("findings");
+  if (list == answer.end() || !list->is_array()) return findings;
+  for (const Json& item : *list) {
+    if (!item.is_object()) continue;
+    thaw::common::v1::Finding finding;
+    finding.set_kind(ObstacleKindFromName(item.value("kind", "")));
+    finding.set_what(item.value("what", ""));
+    finding.set_pid(item.value("pid", 0));
+    finding.set_fd(item.value("fd", -1));
+    finding.set_remedy(item.value("remedy", ""));
+    findings.push_back(std::move(finding));
+  }
+  return findings;
+}
+
+const char* ActionName(thaw::common::v1::ObstacleAction action) {
+  switch (action) {
+    case thaw::common::v1::OBSTACLE_ACTION_CLOSE: return "close";
+    case thaw::common::v1::OBSTACLE_ACTION_REOPEN: return "reopen";
+    default: return "ignore";
+  }
 }
 
 absl::Duration Millis(const Json& json, const char* key) { return absl::Milliseconds(json.value(key, 0.0)); }
@@ -79,8 +117,16 @@ class Connection {
     }
     if (answer->value("ok", false)) return *std::move(answer);
     const std::string log = answer->value("log", "");
-    return absl::Status(CodeFromName(answer->value("code", "INTERNAL")),
-                        absl::StrCat(answer->value("error", "no reason given"), log.empty() ? "" : "; log: ", log));
+    // A dump's log is kept with its findings; of a restore nothing is kept but the error's words.
+    const bool log_in_words = !log.empty() && op != "dump";
+    absl::Status status(CodeFromName(answer->value("code", "INTERNAL")),
+                        absl::StrCat(answer->value("error", "no reason given"), log_in_words ? "; log: " : "",
+                                     log_in_words ? log : ""));
+    thaw::common::v1::Diagnosis diagnosis;
+    for (thaw::common::v1::Finding& finding : ReadFindings(*answer)) *diagnosis.add_findings() = std::move(finding);
+    diagnosis.set_raw_log(log);
+    if (diagnosis.findings_size() > 0 || !log.empty()) AttachDiagnosis(diagnosis, status);
+    return status;
   }
 
   void SetEventHandler(SlotInit::EventHandler handler) {
@@ -150,6 +196,8 @@ class Connection {
         event.kind = InitEvent::Kind::kExit;
       } else if (name == "checkpoint_ready") {
         event.kind = InitEvent::Kind::kCheckpointReady;
+      } else if (name == "checkpoint_wished") {
+        event.kind = InitEvent::Kind::kCheckpointWished;
       } else {
         return;
       }
@@ -284,27 +332,53 @@ class UnixSlotInit final : public SlotInit {
     status.instance_id = answer.value("instance", "");
     status.meta = answer.value("meta", "");
     status.rss_bytes = answer.value("rss_bytes", std::uint64_t{0});
+    status.sealed = answer.value("sealed", false);
     return status;
   }
 
   absl::StatusOr<int> Start(const StartOrder& order, absl::Duration limit) override {
-    ASSIGN_OR_RETURN(const Json answer, connection_->Order({{"op", "start"},
-                                                            {"argv", order.argv},
-                                                            {"env", order.env},
-                                                            {"cwd", order.working_dir},
-                                                            {"uid", order.uid},
-                                                            {"gid", order.gid},
-                                                            {"instance", order.instance_id},
-                                                            {"meta", order.meta}},
-                                                           limit));
+    Json start = {{"op", "start"},
+                  {"argv", order.argv},
+                  {"env", order.env},
+                  {"cwd", order.working_dir},
+                  {"uid", order.uid},
+                  {"gid", order.gid},
+                  {"privileged", order.privileged},
+                  {"snapshot", order.snapshot_dir},
+                  {"instance", order.instance_id},
+                  {"meta", order.meta}};
+    Add(order.given, start);
+    ASSIGN_OR_RETURN(const Json answer, connection_->Order(std::move(start), limit));
     return answer.value("pid", 0);
   }
 
+  absl::StatusOr<DumpReport> Save(const std::string& dir, absl::Duration limit) override {
+    ASSIGN_OR_RETURN(const Json answer, connection_->Order({{"op", "save"}, {"dir", dir}}, limit));
+    DumpReport report;
+    report.image_bytes = answer.value("image_bytes", std::uint64_t{0});
+    return report;
+  }
+
+  absl::StatusOr<std::vector<thaw::common::v1::Finding>> Look(absl::Duration limit) override {
+    ASSIGN_OR_RETURN(const Json answer, connection_->Order({{"op", "look"}}, limit));
+    return ReadFindings(answer);
+  }
+
   absl::StatusOr<DumpReport> Dump(const DumpOrder& order) override {
+    Json actions = Json::array();
+    for (const auto& finding : order.actions) {
+      actions.push_back({{"action", ActionName(finding.action())},
+                         {"kind", ObstacleKindName(finding.kind())},
+                         {"what", finding.what()},
+                         {"pid", finding.pid()},
+                         {"fd", finding.fd()}});
+    }
     ASSIGN_OR_RETURN(const Json answer,
                      connection_->Order({{"op", "dump"},
                                          {"dir", order.dir},
                                          {"leave_running", order.leave_running},
+                                         {"actions", actions},
+                                         {"without_cures", order.without_cures},
                                          {"timeout_ms", absl::ToInt64Milliseconds(order.time_limit)}},
                                         order.time_limit + kAnswerGrace));
     DumpReport report;
@@ -319,24 +393,55 @@ class UnixSlotInit final : public SlotInit {
     return report;
   }
 
-  absl::Status Resume(absl::Duration limit) override {
-    return connection_->Order({{"op", "resume"}}, limit).status();
+  absl::StatusOr<std::vector<ProcessRandomness>> Randomness(absl::Duration limit) override {
+    ASSIGN_OR_RETURN(const Json answer, connection_->Order({{"op", "randomness"}}, limit));
+    std::vector<ProcessRandomness> processes;
+    for (const Json& json : answer.value("processes", Json::array())) {
+      ProcessRandomness& process = processes.emplace_back();
+      process.pid = json.value("pid", 0);
+      process.program = json.value("program", "");
+      process.is_static = json.value("static", false);
+      process.go_version = json.value("go", "");
+      process.go_generators = json.value("go_generators", 0);
+      process.has_openssl = json.value("openssl", false);
+      process.has_python = json.value("python", false);
+      process.has_node = json.value("node", false);
+      process.has_java = json.value("java", false);
+      process.hidden_openssl = json.value("hidden_openssl", std::vector<std::string>());
+      process.unreachable = json.value("unreachable", std::vector<std::string>());
+      process.shim = json.value("shim", "");
+    }
+    return processes;
+  }
+
+  absl::Status Resume(absl::string_view why_not, absl::Duration limit) override {
+    return connection_->Order({{"op", "resume"}, {"error", std::string(why_not)}}, limit).status();
+  }
+
+  absl::Status Refuse(absl::string_view why, absl::Duration limit) override {
+    return connection_->Order({{"op", "refuse"}, {"error", std::string(why)}}, limit).status();
   }
 
   absl::StatusOr<int> Restore(const RestoreOrder& order) override {
-    ASSIGN_OR_RETURN(const Json answer,
-                     connection_->Order({{"op", "restore"},
-                                         {"dir", order.dir},
-                                         {"stdout_pipe", order.stdout_pipe},
-                                         {"stderr_pipe", order.stderr_pipe},
-                                         {"resume", order.resume_marker},
-                                         {"uid", order.uid},
-                                         {"gid", order.gid},
-                                         {"instance", order.instance_id},
-                                         {"meta", order.meta},
-                                         {"timeout_ms", absl::ToInt64Milliseconds(order.time_limit)}},
-                                        order.time_limit + kAnswerGrace));
+    Json restore = {{"op", "restore"},
+                    {"dir", order.dir},
+                    {"stdout_pipe", order.stdout_pipe},
+                    {"stderr_pipe", order.stderr_pipe},
+                    {"resume", order.resume_marker},
+                    {"uid", order.uid},
+                    {"gid", order.gid},
+                    {"instance", order.instance_id},
+                    {"meta", order.meta},
+                    {"timeout_ms", absl::ToInt64Milliseconds(order.time_limit)}};
+    Add(order.given, restore);
+    ASSIGN_OR_RETURN(const Json answer, connection_->Order(std::move(restore), order.time_limit + kAnswerGrace));
     return answer.value("pid", 0);
+  }
+
+  absl::Status Give(const Given& given, absl::Duration limit) override {
+    Json give = {{"op", "give"}};
+    Add(given, give);
+    return connection_->Order(std::move(give), limit).status();
   }
 
   absl::Status Kill(const std::string& signal, absl::Duration grace) override {

@@ -190,6 +190,7 @@ void SchedulerLink::GetVersion(const std::string& version_id, absl::Time deadlin
   auto ask = std::make_shared<Ask>();
   ask->stub = thaw::scheduler::v1::Catalogue::NewStub(channels_->Get(options_.address));
   ask->request.set_version_id(version_id);
+  ask->request.set_node_id(options_.node_id);
   ask->done = std::move(done);
   PrepareCall(ask->context, channels_->security(), deadline);
   ask->stub->async()->GetVersion(&ask->context, &ask->request, &ask->response, [ask](const grpc::Status& status) {

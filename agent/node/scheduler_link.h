@@ -43,6 +43,8 @@ class SchedulerLink {
  public:
   struct Options {
     std::string address;
+    // This node's.
+    std::string node_id;
     absl::Duration first_pause = absl::Milliseconds(100);
     absl::Duration longest_pause = absl::Seconds(2);
     // Messages that wait while the stream is down or slow; older ones than that are dropped, as the registration of the

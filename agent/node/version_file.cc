@@ -36,7 +36,10 @@ absl::Status SaveVersionFile(const std::string& path, const std::vector<VersionS
     std::ofstream file(fresh, std::ios::binary | std::ios::trunc);
     // Config can hold what is not for everybody.
     chmod(fresh.c_str(), 0600);
-    for (const VersionState& state : states) google::protobuf::util::SerializeDelimitedToOstream(state, &file);
+    for (VersionState state : states) {
+      state.clear_secrets();
+      google::protobuf::util::SerializeDelimitedToOstream(state, &file);
+    }
     if (!file.flush()) return absl::ResourceExhaustedError(absl::StrCat("version file ", fresh, " can't be written"));
   }
   std::error_code error;

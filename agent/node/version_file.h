@@ -11,7 +11,7 @@
 namespace thaw::agent {
 
 // The versions as the scheduler last told them, for an agent that starts while there is no scheduler to ask. The file is a
-// row of length-delimited VersionState messages.
+// row of length-delimited VersionState messages, without the values of secrets: those never lie on a node's disk.
 
 // Empty when there is no file. A file that can't be understood is set aside as `<path>.damaged` and counts as none: the
 // scheduler tells all of it again.

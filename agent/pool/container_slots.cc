@@ -53,6 +53,7 @@ absl::StatusOr<std::unique_ptr<Slot>> ContainerSlots::Create(const VersionState&
   SlotRequest request;
   request.node_id = options_.node_id;
   request.slot_id = slot_id;
+  request.tools = options_.tools;
   request.version_id = spec.version_id();
   request.function_id = spec.function_id();
   request.image_id = spec.image_id();

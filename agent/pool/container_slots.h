@@ -21,6 +21,8 @@ class ContainerSlots final : public SlotFactory {
     std::string node_id;
     Profile profile;
     std::string network = "bridge";
+    // As InstallTools() names them.
+    std::string tools;
     absl::Duration remove_limit = absl::Seconds(30);
   };
   struct Deps {

@@ -19,7 +19,8 @@ bool WantsFreezing(const VersionState& state, std::uint64_t answered) {
     case CheckpointPolicy::MODE_UNSPECIFIED:
     case CheckpointPolicy::MODE_AFTER_INVOCATIONS: {
       const std::uint32_t wanted = state.spec().checkpoint().after_invocations();
-      return !state.has_snapshot() && answered >= (wanted == 0 ? kDefaultCheckpointAfter : wanted);
+      // Where its snapshot does not fit this node, another one would not help the others.
+      return !state.has_snapshot() && state.unfit_reason().empty() && answered >= (wanted == 0 ? kDefaultCheckpointAfter : wanted);
     }
     case CheckpointPolicy::MODE_LEARNED:
       return std::any_of(state.freeze_after().begin(), state.freeze_after().end(), [answered](std::uint32_t after) {

@@ -33,10 +33,12 @@ class Slot {
   const std::string& iofs_dir() const { return iofs_dir_; }
   const std::string& ctl_dir() const { return ctl_dir_; }
   SlotInit& init() { return *init_; }
+  // For who may still be talking to it when the slot is given away.
+  std::shared_ptr<SlotInit> shared_init() const { return init_; }
 
  private:
   const std::string id_, container_id_, version_id_, iofs_dir_, ctl_dir_;
-  const std::unique_ptr<SlotInit> init_;
+  const std::shared_ptr<SlotInit> init_;
 };
 
 // Makes and removes slots. Threads: any; both methods block on the container engine.

@@ -5,7 +5,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "agent/container/slot_spec.h"
+#include "agent/pool/stand_in.h"
 #include "agent/pool/start_rule.h"
+#include "agent/start/given.h"
 #include "common/ids/ids.h"
 #include "common/rpc/client.h"
 #include "common/status/reasons.h"
@@ -306,14 +308,16 @@ void VersionPool::MakeRoomOrFail() {
               actions);
 }
 
-bool VersionPool::StartOne(Actions& actions) {
-  if (!deps_.memory.TryReserve(memory_bytes())) return false;
+std::optional<std::string> VersionPool::StartOne(Actions& actions) {
+  if (!deps_.memory.TryReserve(memory_bytes())) return std::nullopt;
   auto instance = std::make_shared<Instance>(NewHexId(8));
   instances_.emplace(instance->id(), instance);
   auto request = std::make_shared<StartRequest>();
   request->version = candidate_turn_.Next(state_);
   instance->snapshot_id = request->version.snapshot().id();
   request->instance_id = instance->id();
+  request->awaits_freeze = AwaitsFreeze();
+  instance->given_change = given_change_;
   request->call_deadline = waiting_.empty() ? absl::InfiniteFuture() : waiting_.front().call.deadline;
   if (!empty_slots_.empty()) {
     request->slot = std::move(empty_slots_.back());
@@ -328,7 +332,7 @@ bool VersionPool::StartOne(Actions& actions) {
       if (request->slot != nullptr) self->AdoptSlot(std::move(request->slot));
     }
   });
-  return true;
+  return instance->id();
 }
 
 void VersionPool::OnStarted(const InstancePtr& instance, absl::StatusOr<StartedInstance> started) {
@@ -353,7 +357,9 @@ void VersionPool::OnStarted(const InstancePtr& instance, absl::StatusOr<StartedI
       return;
     }
     // Whoever waited while this start went wrong is told: trying again for each of them would take as long each time.
-    FailWaiters(started.status(), actions);
+    // Not by a stand-in's: who is to be frozen still serves them.
+    if (instance->id() != stand_in_) FailWaiters(started.status(), actions);
+    FreezeGranted(actions);
     FinishRetirement(actions);
     return;
   }
@@ -373,6 +379,7 @@ void VersionPool::OnStarted(const InstancePtr& instance, absl::StatusOr<StartedI
   }
   instance->start = std::move(started->record);
   instance->answered = started->answered_before;
+  instance->sealed = started->sealed;
   if (instance->reserved) {
     instance->Transition(InstanceState::kIdle);
     if (!retired_) {
@@ -385,11 +392,13 @@ void VersionPool::OnStarted(const InstancePtr& instance, absl::StatusOr<StartedI
     return;
   }
   BecomeIdle(instance, actions);
+  GiveWhereDue(actions);
   if (retired_) {
     Stop(instance, actions);
     FinishRetirement(actions);
     return;
   }
+  FreezeGranted(actions);
   PrepareSlots(actions);
 }
 
@@ -414,7 +423,7 @@ void VersionPool::ArmReconsider() {
 void VersionPool::BecomeIdle(const InstancePtr& instance, Actions& actions) {
   instance->Transition(InstanceState::kIdle);
   instance->idle_since = deps_.clock.Now();
-  if (instance->checkpoint_granted && !retired_) {
+  if (instance->checkpoint_granted && !retired_ && !AwaitsStandIn(instance, actions)) {
     BeginCheckpoint(instance, actions);
     return;
   }
@@ -482,15 +491,20 @@ void VersionPool::Stop(const InstancePtr& instance, Actions& actions) {
   instance->Transition(InstanceState::kStopping);
   actions.Add([self = shared_from_this(), instance] {
     const absl::Status queued = self->deps_.housekeeping.Add([self, instance] {
+      std::unique_ptr<Slot> slot;
+      {
+        absl::MutexLock orders(&instance->orders_mu);
+        slot = std::move(instance->slot);
+      }
       instance->connection->Close();
-      instance->slot->init().SetEventHandler(nullptr);
-      const absl::Status reset = instance->slot->init().Reset(kResetLimit);
+      slot->init().SetEventHandler(nullptr);
+      const absl::Status reset = slot->init().Reset(kResetLimit);
       if (reset.ok()) {
-        self->OnStopped(instance, std::move(instance->slot));
+        self->OnStopped(instance, std::move(slot));
         return;
       }
-      self->deps_.log->warn("event=slot_lost slot={} error=\"{}\"", instance->slot->id(), reset.ToString());
-      self->deps_.slots.Destroy(std::move(instance->slot));
+      self->deps_.log->warn("event=slot_lost slot={} error=\"{}\"", slot->id(), reset.ToString());
+      self->deps_.slots.Destroy(std::move(slot));
       self->OnStopped(instance, nullptr);
     });
     if (!queued.ok()) self->deps_.log->error("event=stop_not_queued instance={} error=\"{}\"", instance->id(), queued.ToString());
@@ -517,6 +531,10 @@ void VersionPool::OnInitEvent(const std::string& instance_id, const InitEvent& e
   const auto it = instances_.find(instance_id);
   if (it == instances_.end()) return;
   const InstancePtr instance = it->second;
+  if (event.kind == InitEvent::Kind::kCheckpointWished) {
+    OnCheckpointWished(instance, actions);
+    return;
+  }
   instance->exit = event;
   if (event.kind == InitEvent::Kind::kDisconnected) instance->exit->signal = "the end of its container";
   if (instance->state() != InstanceState::kIdle) return;
@@ -601,7 +619,9 @@ void VersionPool::Update(VersionState state) {
   Actions actions;
   absl::MutexLock lock(&mu_);
   if (retired_) return;
+  if (!GivesTheSame(state_, state)) ++given_change_;
   state_ = std::move(state);
+  GiveWhereDue(actions);
   PrepareSlots(actions);
   ConsiderFreezeNow(actions);
 }
@@ -609,7 +629,7 @@ void VersionPool::Update(VersionState state) {
 // ---------------------------------------------------------------- checkpoints
 
 void VersionPool::MaybeAskForCheckpoint(const InstancePtr& instance, Actions& actions) {
-  if (!checkpoint_instance_.empty() || deps_.clock.Now() < no_checkpoint_before_ ||
+  if (instance->sealed || !checkpoint_instance_.empty() || deps_.clock.Now() < no_checkpoint_before_ ||
       !WantsFreezing(state_, instance->answered)) {
     return;
   }
@@ -628,9 +648,11 @@ void VersionPool::OnCheckpointGrant(const std::string& instance_id, bool granted
                      it->second->state() != InstanceState::kGone && checkpoint_instance_ == instance_id && !retired_;
   if (!granted) {
     if (checkpoint_instance_ == instance_id) checkpoint_instance_.clear();
+    if (it != instances_.end()) RefuseWish(it->second, "the cluster does not want one of this function now", actions);
     no_checkpoint_before_ =
         retry_after == absl::ZeroDuration() ? absl::InfiniteFuture() : deps_.clock.Now() + retry_after;
     ConsiderFreezeNow(actions);
+    GiveWhereDue(actions);
     return;
   }
   if (!there) {
@@ -644,7 +666,8 @@ void VersionPool::OnCheckpointGrant(const std::string& instance_id, bool granted
   const InstancePtr instance = it->second;
   if (instance->checkpoint_granted || instance->state() == InstanceState::kCheckpointing) return;
   instance->checkpoint_granted = true;
-  if (instance->state() == InstanceState::kIdle) BeginCheckpoint(instance, actions);
+  stand_in_.clear();
+  if (instance->state() == InstanceState::kIdle && !AwaitsStandIn(instance, actions)) BeginCheckpoint(instance, actions);
 }
 
 void VersionPool::ForgetCheckpointRequest() {
@@ -669,6 +692,33 @@ void VersionPool::ForgetCheckpointRequest() {
   checkpoint_instance_.clear();
 }
 
+bool VersionPool::AwaitsStandIn(const InstancePtr& instance, Actions& actions) {
+  StandInInput input;
+  input.has_snapshot = state_.has_snapshot();
+  input.since_last_call = deps_.clock.Now() - instance->idle_since;
+  if (!stand_in_.empty()) input.since_asked = deps_.clock.Now() - stand_in_asked_;
+  for (const auto& [id, other] : instances_) {
+    if (id == instance->id() || other->reserved) continue;
+    if (other->state() == InstanceState::kIdle || other->state() == InstanceState::kBusy) ++input.others_serving;
+    if (id == stand_in_ && other->state() == InstanceState::kStarting) input.starting = true;
+  }
+  const StandIn decision = DecideStandIn(input);
+  if (decision != StandIn::kStart) return decision == StandIn::kWait;
+  if (instances_.size() >= options_.max_instances_per_version) return false;
+  const std::optional<std::string> started = StartOne(actions);
+  if (!started.has_value()) return false;
+  stand_in_ = *started;
+  stand_in_asked_ = deps_.clock.Now();
+  return true;
+}
+
+void VersionPool::FreezeGranted(Actions& actions) {
+  const std::vector<InstancePtr> idle = idle_;
+  for (const InstancePtr& instance : idle) {
+    if (instance->checkpoint_granted && !retired_ && !AwaitsStandIn(instance, actions)) BeginCheckpoint(instance, actions);
+  }
+}
+
 void VersionPool::BeginCheckpoint(const InstancePtr& instance, Actions& actions) {
   if (instance->idle_timer != 0) deps_.timers.Cancel(std::exchange(instance->idle_timer, 0));
   idle_.erase(std::remove(idle_.begin(), idle_.end(), instance), idle_.end());
@@ -681,6 +731,8 @@ void VersionPool::BeginCheckpoint(const InstancePtr& instance, Actions& actions)
   request.answered = instance->answered;
   request.slot = instance->slot.get();
   request.connection = instance->connection.get();
+  request.sealed = instance->sealed;
+  instance->given_change = given_change_;
   actions.Add([self = shared_from_this(), instance, request] {
     const absl::Status queued =
         self->deps_.checkpoints.Add([self, instance, request] { self->RunCheckpoint(instance, request); });
@@ -709,6 +761,9 @@ void VersionPool::RunCheckpoint(const InstancePtr& instance, CheckpointRequest r
   {
     Actions actions;
     absl::MutexLock lock(&mu_);
+    if (frozen.status.ok()) instance->checkpoint_wished = false;
+    RefuseWish(instance, std::string(frozen.status.message()), actions);
+    instance->sealed = instance->sealed || frozen.sealed;
     if (frozen.instance == InstanceAfter::kLost || instance->exit.has_value() || retired_) {
       Stop(instance, actions);
       if (!waiting_.empty()) ConsiderStart(actions);
@@ -761,6 +816,7 @@ void VersionPool::RunCheckpoint(const InstancePtr& instance, CheckpointRequest r
       state_.clear_snapshot_holders();
     }
     if (result.ok() && replaces) state_.clear_candidates();
+    GiveWhereDue(actions);
     PrepareSlots(actions);
     FinishRetirement(actions);
   }
@@ -774,7 +830,8 @@ void VersionPool::RunCheckpoint(const InstancePtr& instance, CheckpointRequest r
 // ---------------------------------------------------------------- recovery, retirement, load
 
 void VersionPool::AdoptInstance(std::string instance_id, std::unique_ptr<Slot> slot,
-                                std::unique_ptr<FunctionConnection> connection, std::uint64_t answered) {
+                                std::unique_ptr<FunctionConnection> connection, std::uint64_t answered,
+                                bool sealed) {
   slot->init().SetEventHandler([weak = weak_from_this(), instance_id](const InitEvent& event) {
     if (auto self = weak.lock()) self->OnInitEvent(instance_id, event);
   });
@@ -786,6 +843,7 @@ void VersionPool::AdoptInstance(std::string instance_id, std::unique_ptr<Slot> s
   instance->slot = std::move(slot);
   instance->connection = std::move(connection);
   instance->answered = answered;
+  instance->sealed = sealed;
   instances_.emplace(instance->id(), instance);
   BecomeIdle(instance, actions);
 }

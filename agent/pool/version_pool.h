@@ -137,7 +137,7 @@ class VersionPool : public std::enable_shared_from_this<VersionPool> {
 
   // Something found after a restart of the agent. An instance is idle and gets its connection here.
   void AdoptInstance(std::string instance_id, std::unique_ptr<Slot> slot, std::unique_ptr<FunctionConnection> connection,
-                     std::uint64_t answered) ABSL_LOCKS_EXCLUDED(mu_);
+                     std::uint64_t answered, bool sealed) ABSL_LOCKS_EXCLUDED(mu_);
   void AdoptSlot(std::unique_ptr<Slot> slot) ABSL_LOCKS_EXCLUDED(mu_);
 
   // Stops the instance that has been idle longest; false when none is idle.
@@ -188,7 +188,8 @@ class VersionPool : public std::enable_shared_from_this<VersionPool> {
 
   void ConsiderStart(Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void MakeRoomOrFail() ABSL_LOCKS_EXCLUDED(mu_);
-  bool StartOne(Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // The new instance's id; nothing when there is no memory for it.
+  std::optional<std::string> StartOne(Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void OnStarted(const InstancePtr& instance, absl::StatusOr<StartedInstance> started) ABSL_LOCKS_EXCLUDED(mu_);
   void ArmReconsider() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void OnWaiterExpired(std::uint64_t waiter_id) ABSL_LOCKS_EXCLUDED(mu_);
@@ -207,8 +208,26 @@ class VersionPool : public std::enable_shared_from_this<VersionPool> {
   void Destroy(std::unique_ptr<Slot> slot, Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   void MaybeAskForCheckpoint(const InstancePtr& instance, Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Whether the instance, idle and about to be frozen, should first see another one serve (agent/pool/stand_in.h); starts it.
+  bool AwaitsStandIn(const InstancePtr& instance, Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Freezes what waited for its stand-in, and still rests.
+  void FreezeGranted(Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void BeginCheckpoint(const InstancePtr& instance, Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void RunCheckpoint(const InstancePtr& instance, CheckpointRequest request) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // checkpoint_wishes.cc: the function's own code asks for a checkpoint, whatever the number of calls.
+  void OnCheckpointWished(const InstancePtr& instance, Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Why such a wish can't be granted; empty when it can.
+  std::string ReasonAgainstWish(const std::string& instance_id) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Tells the function, if it waits, why it got none.
+  void RefuseWish(const InstancePtr& instance, std::string why, Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
+  // Whether instances that are started cold may be frozen yet: until they are, or will not be, they go without secrets for
+  // after the restore.
+  bool AwaitsFreeze() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Has instances told of config and secrets that have changed, or have become due to them.
+  void GiveWhereDue(Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Give(Instance& instance) ABSL_LOCKS_EXCLUDED(mu_);
 
   // version_pool_freeze.cc. A freeze on demand, from the question to the scheduler to its end; one at a time.
   struct FreezeJob {
@@ -262,10 +281,15 @@ class VersionPool : public std::enable_shared_from_this<VersionPool> {
   absl::Duration mean_cold_start_ ABSL_GUARDED_BY(mu_);
   // The instance whose checkpoint was asked for or is under way; "" for none.
   std::string checkpoint_instance_ ABSL_GUARDED_BY(mu_);
+  // Started to serve while that one is frozen; empty when none was, for the checkpoint that was granted last.
+  std::string stand_in_ ABSL_GUARDED_BY(mu_);
+  absl::Time stand_in_asked_ ABSL_GUARDED_BY(mu_);
   absl::Time no_checkpoint_before_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
   std::optional<FreezeJob> freeze_job_ ABSL_GUARDED_BY(mu_);
   bool freeze_now_armed_ ABSL_GUARDED_BY(mu_) = false;
   CandidateTurn candidate_turn_ ABSL_GUARDED_BY(mu_);
+  // How often config or secrets have changed.
+  std::uint64_t given_change_ ABSL_GUARDED_BY(mu_) = 0;
   int jobs_ ABSL_GUARDED_BY(mu_) = 0;  // Checkpoints and slot makings under way: retirement waits for them.
   bool retired_ ABSL_GUARDED_BY(mu_) = false;
   absl::AnyInvocable<void()> drained_ ABSL_GUARDED_BY(mu_);

@@ -54,9 +54,13 @@ void VersionPool::FreezeNow(FreezeDone done) {
     return;
   }
   // The warmest there is: idle, else busy, which is then frozen after its call.
-  InstancePtr instance = idle_.empty() ? nullptr : idle_.back();
+  // One that has secrets which no snapshot may have is none of them.
+  InstancePtr instance;
+  for (const InstancePtr& idle : idle_) {
+    if (!idle->sealed) instance = idle;
+  }
   for (const auto& [id, other] : instances_) {
-    if (instance == nullptr && other->state() == InstanceState::kBusy) instance = other;
+    if (instance == nullptr && other->state() == InstanceState::kBusy && !other->sealed) instance = other;
   }
   BeginFreezeJob(instance, /*manual=*/true, std::move(done), actions);
 }
@@ -142,6 +146,8 @@ void VersionPool::StartForFreezing(Actions& actions) {
   request->version.clear_snapshot();
   request->version.clear_candidates();
   request->instance_id = id;
+  request->awaits_freeze = true;
+  instance->given_change = given_change_;
   request->call_deadline = deps_.clock.Now() + kStartLimit;
   actions.Add([self = shared_from_this(), instance, request] {
     const absl::Status queued = self->deps_.starts.Add([self, instance, request]() mutable {

@@ -10,6 +10,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "agent/container/slot_spec.h"
+#include "agent/container/tools.h"
 #include "common/status/status_macros.h"
 
 namespace thaw::agent {
@@ -43,9 +44,11 @@ absl::Status Recovery::Run(absl::Time deadline) {
                    deps_.runtime.List({{kNodeLabel, node_id_}, {kRoleLabel, kProbeRole}}, deadline));
   containers.insert(containers.end(), std::make_move_iterator(probes.begin()), std::make_move_iterator(probes.end()));
   std::set<std::string> kept;
+  std::set<std::string> tools = {deps_.tools};
   for (const ContainerInfo& container : containers) {
     if (Keep(container)) {
       kept.insert(Label(container, kSlotLabel));
+      tools.insert(Label(container, kToolsLabel));
       continue;
     }
     deps_.log->info("event=orphan_removed container={} slot={} running={}", container.id, Label(container, kSlotLabel),
@@ -57,6 +60,7 @@ absl::Status Recovery::Run(absl::Time deadline) {
   for (const fs::path& slot : Children(deps_.paths.Slots())) {
     if (!kept.contains(slot.filename().string())) fs::remove_all(slot, error);
   }
+  RemoveToolsExcept(tools, deps_.paths);
   RemoveHalfDone();
   return absl::OkStatus();
 }
@@ -95,7 +99,7 @@ bool Recovery::KeepOccupied(std::unique_ptr<Slot> slot, const InitStatus& status
     absl::StatusOr<std::unique_ptr<FunctionConnection>> connection = deps_.restorer.Connect(*slot, kListenLimit);
     if (connection.ok()) {
       deps_.log->info("event=instance_recovered instance={} slot={}", status.instance_id, slot->id());
-      pool.AdoptInstance(status.instance_id, std::move(slot), *std::move(connection), answered);
+      pool.AdoptInstance(status.instance_id, std::move(slot), *std::move(connection), answered, status.sealed);
       deps_.metrics.recovered_instances->Increment();
       return true;
     }

@@ -21,7 +21,7 @@ namespace thaw::agent {
 // Kept: a running instance that listens, and an empty slot, of a version that is still known. Everything else goes:
 // containers that stand still or whose init does not answer, checkpoints and restores that were under way, canaries, slot
 // directories without a container, half dumps, half laid-out snapshots. Calls that were under way are lost; their callers
-// were told by the broken connection. The snapshot store cleans up after itself when it is opened.
+// were told by the broken connection. Installed tools that no kept container has mounted go too. The snapshot store cleans up after itself when it is opened.
 class Recovery {
  public:
   struct Deps {
@@ -32,6 +32,8 @@ class Recovery {
     AgentMetrics& metrics;
     const Clock& clock;
     Paths paths;
+    // Those that new slots get, as InstallTools() names them.
+    std::string tools;
     std::shared_ptr<spdlog::logger> log;
   };
   Recovery(std::string node_id, const Deps& deps) : node_id_(std::move(node_id)), deps_(deps) {}

@@ -273,13 +273,14 @@ class RefusedLogs final : public grpc::ServerWriteReactor<v1::LogLine> {
 }  // namespace
 
 FunctionsService::FunctionsService(const Options& options, std::shared_ptr<const Security> security, Pool& pool,
-                                   FindVersion find, Executor& disk, Timers& timers)
+                                   FindVersion find, Executor& disk, Timers& timers, ExplainVersion explain)
     : options_(options),
       security_(std::move(security)),
       pool_(pool),
       find_(std::move(find)),
       disk_(disk),
-      timers_(timers) {}
+      timers_(timers),
+      explain_(std::move(explain)) {}
 
 grpc::ServerUnaryReactor* FunctionsService::Invoke(grpc::CallbackServerContext* context, const v1::InvokeRequest* request,
                                                    v1::InvokeResponse* response) {
@@ -319,6 +320,24 @@ grpc::ServerBidiReactor<v1::InvokeStreamRequest, v1::InvokeStreamResponse>* Func
     grpc::CallbackServerContext* context) {
   return new InvokeStreamReactor(find_, options_.max_body_bytes, DeadlineOf(*context, options_.longest_call),
                                  security_->CheckToken(*context));
+}
+
+grpc::ServerUnaryReactor* FunctionsService::Explain(grpc::CallbackServerContext* context,
+                                                    const v1::ExplainRequest* request, v1::ExplainResponse* response) {
+  auto* reactor = context->DefaultReactor();
+  absl::Status status = security_->CheckToken(*context);
+  if (status.ok() && explain_ == nullptr) status = absl::UnimplementedError("this agent explains nothing");
+  if (status.ok()) {
+    status = disk_.Add([this, reactor, request, response] {
+      absl::StatusOr<std::vector<thaw::common::v1::Diagnosis>> known = explain_(request->version_id());
+      if (known.ok()) {
+        for (auto& diagnosis : *known) *response->add_diagnoses() = std::move(diagnosis);
+      }
+      reactor->Finish(ToAnswer(known.status()));
+    });
+  }
+  if (!status.ok()) reactor->Finish(ToGrpcStatus(status));
+  return reactor;
 }
 
 grpc::ServerWriteReactor<v1::LogLine>* FunctionsService::ReadLogs(grpc::CallbackServerContext* context,

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -22,6 +23,10 @@ class FunctionsService final : public v1::Functions::CallbackService {
       std::function<void(const std::string& version_id, absl::Time deadline,
                          absl::AnyInvocable<void(absl::StatusOr<std::shared_ptr<VersionPool>>)> done)>;
 
+  // Blocks; errors as of Functions.Explain.
+  using ExplainVersion =
+      std::function<absl::StatusOr<std::vector<thaw::common::v1::Diagnosis>>(const std::string& version_id)>;
+
   struct Options {
     std::uint64_t max_body_bytes = 64ull << 20;
     // A call without a deadline of its own gets this one.
@@ -31,10 +36,11 @@ class FunctionsService final : public v1::Functions::CallbackService {
     absl::Duration log_poll_interval = absl::Milliseconds(250);
   };
 
+  // `explain` is called on `disk`; without it Explain() is UNIMPLEMENTED.
   // `find` answers with the version's pool, asking the scheduler for a version that is not known yet. Log files are read
   // on `disk`.
   FunctionsService(const Options& options, std::shared_ptr<const Security> security, Pool& pool, FindVersion find,
-                   Executor& disk, Timers& timers);
+                   Executor& disk, Timers& timers, ExplainVersion explain = nullptr);
 
   grpc::ServerUnaryReactor* Invoke(grpc::CallbackServerContext* context, const v1::InvokeRequest* request,
                                    v1::InvokeResponse* response) override;
@@ -42,6 +48,8 @@ class FunctionsService final : public v1::Functions::CallbackService {
       grpc::CallbackServerContext* context) override;
   grpc::ServerUnaryReactor* Freeze(grpc::CallbackServerContext* context, const v1::FreezeRequest* request,
                                    thaw::common::v1::SnapshotInfo* response) override;
+  grpc::ServerUnaryReactor* Explain(grpc::CallbackServerContext* context, const v1::ExplainRequest* request,
+                                    v1::ExplainResponse* response) override;
   grpc::ServerWriteReactor<v1::LogLine>* ReadLogs(grpc::CallbackServerContext* context,
                                                   const v1::ReadLogsRequest* request) override;
 
@@ -52,6 +60,7 @@ class FunctionsService final : public v1::Functions::CallbackService {
   const FindVersion find_;
   Executor& disk_;
   Timers& timers_;
+  const ExplainVersion explain_;
 };
 
 }  // namespace thaw::agent

@@ -1,5 +1,6 @@
 #include "agent/service/images_service.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 

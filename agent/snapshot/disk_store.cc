@@ -11,6 +11,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
 #include "agent/snapshot/tree.h"
 #include "common/crypto/sha256.h"
 #include "common/ids/ids.h"
@@ -159,6 +160,17 @@ absl::Status DiskSnapshotStore::Commit(const v1::Manifest& manifest, std::vector
 }
 
 absl::StatusOr<v1::Manifest> DiskSnapshotStore::Publish(const std::string& source_dir, v1::Manifest draft) {
+  absl::StatusOr<v1::Manifest> published = absl::UnknownError("not published");
+  absl::Notification done;
+  RETURN_IF_ERROR(publisher_.Add([&] {
+    published = PublishHere(source_dir, std::move(draft));
+    done.Notify();
+  }));
+  done.WaitForNotification();
+  return published;
+}
+
+absl::StatusOr<v1::Manifest> DiskSnapshotStore::PublishHere(const std::string& source_dir, v1::Manifest draft) {
   DropExpiredChunks();
   ASSIGN_OR_RETURN(const files::Fd source, files::OpenDirectory(source_dir));
   draft.clear_entries();
@@ -190,7 +202,7 @@ absl::StatusOr<v1::Manifest> DiskSnapshotStore::Publish(const std::string& sourc
     }
     return written;
   };
-  absl::Status status = ReadTree(source.get(), work_, codec_, keep, &draft);
+  absl::Status status = ReadTree(source.get(), alone_, codec_, keep, &draft);
 
   std::vector<std::string> chunks(claimed.begin(), claimed.end());
   std::sort(chunks.begin(), chunks.end());

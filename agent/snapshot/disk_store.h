@@ -21,6 +21,7 @@
 #include "agent/snapshot/parallel.h"
 #include "agent/snapshot/store.h"
 #include "common/clock/clock.h"
+#include "common/executor/thread_pool.h"
 
 namespace thaw::agent {
 
@@ -124,6 +125,8 @@ class DiskSnapshotStore final : public SnapshotStore {
   absl::StatusOr<std::shared_ptr<const Snapshot>> Find(const std::string& snapshot_id) const ABSL_LOCKS_EXCLUDED(mu_);
   std::shared_ptr<const Snapshot> Take(const std::string& snapshot_id) ABSL_LOCKS_EXCLUDED(mu_);
 
+  // Publish() on a thread of publisher_.
+  absl::StatusOr<v1::Manifest> PublishHere(const std::string& source_dir, v1::Manifest draft);
   absl::Status LayOut(const v1::Manifest& manifest, const std::string& target_dir);
 
   // Takes the chunk out of service if it is damaged (it then lies in staging, under DamagedName), and tells whether it is.
@@ -155,6 +158,9 @@ class DiskSnapshotStore final : public SnapshotStore {
 
   // Last, so that its threads end first.
   ParallelWork work_;
+  // Publishing is in nobody's way: one thread of the lowest weight, without helpers.
+  ParallelWork alone_{0};
+  ThreadPool publisher_{{.name = "publishing", .threads = 1, .max_queued = 1000, .background = true}};
 };
 
 }  // namespace thaw::agent

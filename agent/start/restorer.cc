@@ -41,7 +41,7 @@ absl::StatusOr<std::unique_ptr<FunctionConnection>> Restorer::Connect(Slot& slot
 
 absl::StatusOr<std::unique_ptr<FunctionConnection>> Restorer::Restore(Slot& slot, const v1::Manifest& manifest,
                                                                       const std::string& name,
-                                                                      const std::string& instance_id,
+                                                                      const std::string& instance_id, const Given& given,
                                                                       absl::Duration time_limit) {
   RestoreOrder order;
   order.dir = Paths::CracdataInside(name);
@@ -53,10 +53,12 @@ absl::StatusOr<std::unique_ptr<FunctionConnection>> Restorer::Restore(Slot& slot
   order.instance_id = instance_id;
   order.meta = MakeInstanceMeta(slot.version_id(), manifest.info().invocations());
   order.time_limit = time_limit;
-  const absl::StatusOr<int> pid = slot.init().Restore(order);
+  order.given = given;
+  const absl::StatusOr<int> pid = engines_.OfSnapshot(manifest.info().engine()).Restore(slot, order);
   if (!pid.ok()) {
-    return WithReason(absl::Status(pid.status().code(), absl::StrCat("restoring snapshot ", manifest.info().id(),
-                                                                     " failed: ", pid.status().message())),
+    // By its directory: a canary's snapshot has no id yet.
+    return WithReason(absl::Status(pid.status().code(),
+                                   absl::StrCat("restoring snapshot ", name, " failed: ", pid.status().message())),
                       reason::kRestoreFailed);
   }
   if (!manifest.listener_link().empty()) {

@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "agent/engine/engine.h"
 #include "agent/invoke/function_connection.h"
 #include "agent/pool/slot.h"
 #include "common/clock/clock.h"
@@ -21,13 +22,14 @@ bool ParseInstanceMeta(const std::string& meta, std::string& version_id, std::ui
 // Brings a laid-out and verified snapshot to life in an empty slot: for a call, and for a canary. Threads: any; blocks.
 class Restorer {
  public:
-  Restorer(FunctionDialer& dialer, const Clock& clock) : dialer_(dialer), clock_(clock) {}
+  Restorer(FunctionDialer& dialer, const Clock& clock, const Engines& engines)
+      : dialer_(dialer), clock_(clock), engines_(engines) {}
 
-  // `name` is the snapshot's directory in the CRaC volume. The function's socket is there when this returns. Errors are
+  // `name` is the snapshot's directory in the CRaC volume; `given` is there before the function goes on. The function's socket is there when this returns. Errors are
   // init's (with reason RESTORE_FAILED) and FunctionDialer::AwaitListener's; the slot may then hold remains and must be
   // reset.
   absl::StatusOr<std::unique_ptr<FunctionConnection>> Restore(Slot& slot, const v1::Manifest& manifest,
-                                                              const std::string& name, const std::string& instance_id,
+                                                              const std::string& name, const std::string& instance_id, const Given& given,
                                                               absl::Duration time_limit);
 
   // Waits for the socket of what runs in `slot`.
@@ -36,6 +38,7 @@ class Restorer {
  private:
   FunctionDialer& dialer_;
   const Clock& clock_;
+  const Engines& engines_;
 };
 
 }  // namespace thaw::agent

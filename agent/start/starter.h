@@ -20,6 +20,8 @@ struct StartRequest {
   std::unique_ptr<Slot> slot;
   // When the caller that waits for this start gives up: a restore that fails must leave time for a cold start.
   absl::Time call_deadline;
+  // Whether a checkpoint of this instance may come; a cold start then goes without secrets for after the restore.
+  bool awaits_freeze = false;
 };
 
 struct StartedInstance {
@@ -28,6 +30,8 @@ struct StartedInstance {
   StartRecord record;
   // Invocations the process had answered when it was frozen; 0 after a cold start.
   std::uint64_t answered_before = 0;
+  // It was given secrets that no snapshot may have.
+  bool sealed = false;
 };
 
 // Brings a function to life. Threads: any; blocks.

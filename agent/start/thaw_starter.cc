@@ -1,7 +1,5 @@
 #include "agent/start/thaw_starter.h"
 
-#include <sys/utsname.h>
-
 #include <algorithm>
 #include <filesystem>
 #include <system_error>
@@ -10,6 +8,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "agent/uniqueness/cures.h"
+#include "agent/start/given.h"
+#include "agent/cpu/cpu_limits.h"
+#include "common/cpu/fit.h"
 #include "common/status/reasons.h"
 #include "common/status/status_macros.h"
 
@@ -36,20 +38,18 @@ class Stopwatch {
   absl::Time last_;
 };
 
-bool IsUsable(const VersionState& version) {
-  if (!version.has_snapshot() || version.spec().checkpoint().mode() == CheckpointPolicy::MODE_NEVER) return false;
-  utsname host;
-  uname(&host);
-  return version.snapshot().architecture().empty() || version.snapshot().architecture() == host.machine;
-}
+bool MayThaw(const VersionState& version) { return version.spec().checkpoint().mode() != CheckpointPolicy::MODE_NEVER; }
 
-// The image's command without the init that its own ENTRYPOINT begins with: the slot's init is there already.
+}  // namespace
+
 std::vector<std::string> FunctionCommand(const ImageInfo& image) {
   std::vector<std::string> argv = image.entrypoint;
   if (argv.size() >= 2 && argv[0] == "/thaw/init" && argv[1] == "--") argv.erase(argv.begin(), argv.begin() + 2);
   argv.insert(argv.end(), image.cmd.begin(), image.cmd.end());
   return argv;
 }
+
+namespace {
 
 // The function's whole environment: the image's, then the config, then what Fn's contract says (facts, section 2.1).
 std::map<std::string, std::string> FunctionEnvironment(const VersionState& version, const ImageInfo& image) {
@@ -61,6 +61,7 @@ std::map<std::string, std::string> FunctionEnvironment(const VersionState& versi
   }
   const auto& spec = version.spec();
   for (const auto& [key, value] : spec.config()) env[key] = value;
+  for (const auto& [key, value] : version.restore_time_config()) env[key] = value;
   env["FN_LISTENER"] = "unix:/tmp/iofs/lsnr.sock";
   env["FN_FORMAT"] = "http-stream";
   env["FN_TYPE"] = "sync";
@@ -74,11 +75,29 @@ std::map<std::string, std::string> FunctionEnvironment(const VersionState& versi
 
 }  // namespace
 
+absl::Status ThawStarter::SnapshotFits(const VersionState& version, const NodeCpu& cpu, const std::string& node_id) {
+  if (!version.unfit_reason().empty()) {
+    return WithReason(absl::FailedPreconditionError(version.unfit_reason()), reason::kCpuUnfit);
+  }
+  if (!version.has_snapshot()) return absl::OkStatus();
+  return CheckCpuFits(version.snapshot(), cpu.AsNode(node_id));
+}
+
 absl::StatusOr<StartedInstance> ThawStarter::Start(StartRequest request) {
   StartedInstance started;
   started.slot = std::move(request.slot);
   StartPhases& phases = started.record.phases;
-  const bool thaw = IsUsable(request.version);
+  const absl::Status fits = SnapshotFits(request.version, options_.cpu, options_.node_id);
+  const bool thaw = MayThaw(request.version) && request.version.has_snapshot() && fits.ok();
+  if (MayThaw(request.version) && !fits.ok()) {
+    deps_.metrics.unfit_snapshots->Increment();
+    started.record.fallback_reason = std::string(fits.message());
+  }
+  if (absl::Status lacking = CheckSecrets(request.version); !lacking.ok()) {
+    if (started.slot != nullptr) deps_.slots.Destroy(std::move(started.slot));
+    deps_.metrics.CountStart(thaw ? StartKind::kRestored : StartKind::kCold, AgentMetrics::StartResult::kFailed);
+    return lacking;
+  }
   Stopwatch watch(deps_.clock);
   if (started.slot == nullptr) {
     absl::StatusOr<std::unique_ptr<Slot>> slot = deps_.slots.Create(
@@ -100,14 +119,16 @@ absl::StatusOr<StartedInstance> ThawStarter::Start(StartRequest request) {
     phases.fetch = watch.Lap();
     started.record.kind = remote ? StartKind::kRestoredRemote : StartKind::kRestored;
     if (manifest.ok()) {
+      const Given given = MakeGiven(request.version, true);
       const absl::Duration left = request.call_deadline - deps_.clock.Now();
       absl::StatusOr<std::unique_ptr<FunctionConnection>> connection =
-          deps_.restorer.Restore(*started.slot, *manifest, snapshot_id, request.instance_id,
+          deps_.restorer.Restore(*started.slot, *manifest, snapshot_id, request.instance_id, given,
                                  std::clamp(left / 3, kShortestRestoreLimit, options_.restore_limit));
       phases.restore = watch.Lap();
       if (connection.ok()) {
         started.connection = *std::move(connection);
         started.answered_before = manifest->info().invocations();
+        started.sealed = given.sealed;
         deps_.metrics.CountStart(started.record.kind, AgentMetrics::StartResult::kOk);
         absl::MutexLock lock(&mu_);
         restore_failures_.erase(snapshot_id);
@@ -137,8 +158,11 @@ absl::StatusOr<StartedInstance> ThawStarter::Start(StartRequest request) {
     started.slot = *std::move(slot);
     phases.container += watch.Lap();
   }
+  // Where a snapshot is there and could not be used, no other freeze is near: the function gets all that is its own.
+  const Given given = MakeGiven(request.version, !request.awaits_freeze || request.version.has_snapshot());
+  started.sealed = given.sealed;
   absl::StatusOr<std::unique_ptr<FunctionConnection>> connection =
-      StartCold(request.version, *started.slot, request.instance_id, request.call_deadline);
+      StartCold(request.version, *started.slot, request.instance_id, given, request.call_deadline);
   phases.restore += watch.Lap();
   if (!connection.ok()) {
     deps_.metrics.CountStart(StartKind::kCold, AgentMetrics::StartResult::kFailed);
@@ -222,6 +246,7 @@ absl::Status ThawStarter::ResetSlot(std::unique_ptr<Slot>& slot) {
 
 absl::StatusOr<std::unique_ptr<FunctionConnection>> ThawStarter::StartCold(const VersionState& version, Slot& slot,
                                                                            const std::string& instance_id,
+                                                                           const Given& given,
                                                                            absl::Time call_deadline) {
   ASSIGN_OR_RETURN(const ImageInfo image,
                    deps_.images.Ensure(version, std::min(deps_.clock.Now() + options_.slot_limit, call_deadline)));
@@ -233,9 +258,22 @@ absl::StatusOr<std::unique_ptr<FunctionConnection>> ThawStarter::StartCold(const
                       reason::kImageUnavailable);
   }
   order.env = FunctionEnvironment(version, image);
+  if (options_.has_preload) AddCures(version.spec().freeze(), order.env);
   order.working_dir = image.working_dir.empty() ? "/" : image.working_dir;
+  LimitCpu(EffectiveLevel(options_.cpu, version.spec().freeze().cpu_baseline()), version.spec().engine(), order.env,
+           order.argv);
   order.instance_id = instance_id;
+  order.given = given;
   order.meta = MakeInstanceMeta(version.spec().version_id(), 0);
+  const CheckpointEngine& engine = deps_.engines.OfVersion(version.spec().engine());
+  const absl::Status usable = engine.Usable(image);
+  if (usable.ok()) {
+    RETURN_IF_ERROR(engine.PrepareStart(image, slot, order));
+  } else {
+    // It serves all the same; its checkpoint is refused with the same words.
+    deps_.log->warn("event=engine_not_usable version={} engine={} error=\"{}\"", version.spec().version_id(),
+                    std::string(engine.name()), usable.ToString());
+  }
   const absl::StatusOr<int> pid = slot.init().Start(order, kStartOrderLimit);
   if (!pid.ok()) {
     return WithReason(absl::Status(pid.status().code(), absl::StrCat("function ", version.spec().function_name(),

@@ -3,10 +3,12 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/synchronization/mutex.h"
+#include "agent/cpu/node_cpu.h"
 #include "agent/metrics.h"
 #include "agent/snapshot/store.h"
 #include "agent/start/restorer.h"
@@ -16,6 +18,9 @@
 #include "spdlog/logger.h"
 
 namespace thaw::agent {
+
+// The image's command without the init that its own ENTRYPOINT begins with: the slot's init is there already.
+std::vector<std::string> FunctionCommand(const ImageInfo& image);
 
 // Starts from the version's snapshot: the one that lies here, else the one that a holder has, else cold.
 //
@@ -33,6 +38,11 @@ class ThawStarter final : public InstanceStarter {
     absl::Duration slot_limit = absl::Minutes(2);
     // From a cold process to its socket.
     absl::Duration listen_limit = absl::Seconds(30);
+    // For messages.
+    std::string node_id;
+    NodeCpu cpu = {};
+    // Slots have /thaw/preload.
+    bool has_preload = false;
   };
   struct Deps {
     SlotFactory& slots;
@@ -40,6 +50,7 @@ class ThawStarter final : public InstanceStarter {
     SnapshotSource& snapshots;
     ImageSource& images;
     Restorer& restorer;
+    const Engines& engines;
     AgentMetrics& metrics;
     const Clock& clock;
     Paths paths;
@@ -51,6 +62,10 @@ class ThawStarter final : public InstanceStarter {
 
   absl::StatusOr<StartedInstance> Start(StartRequest request) override ABSL_LOCKS_EXCLUDED(mu_);
 
+  // Why this node can't restore the version's snapshot; OK where it may try, and where there is none and never was a
+  // reason. CheckCpuFits() with what the scheduler has said.
+  static absl::Status SnapshotFits(const VersionState& version, const NodeCpu& cpu, const std::string& node_id);
+
  private:
   // Has the snapshot laid out and verified; `remote` is set when it had to be fetched.
   absl::StatusOr<v1::Manifest> Ready(const VersionState& version, absl::Time deadline, bool& remote)
@@ -59,7 +74,8 @@ class ThawStarter final : public InstanceStarter {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(laying_out_);
   absl::Status ResetSlot(std::unique_ptr<Slot>& slot);
   absl::StatusOr<std::unique_ptr<FunctionConnection>> StartCold(const VersionState& version, Slot& slot,
-                                                                const std::string& instance_id, absl::Time call_deadline);
+                                                                const std::string& instance_id, const Given& given,
+                                                                absl::Time call_deadline);
   void CountRestoreFailure(const std::string& snapshot_id, const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
 
   const Options options_;

@@ -42,8 +42,9 @@ std::string Context::InvokeUrl(const std::string& function_id) const {
   std::string base = http_url;
   if (base.empty()) {
     const auto colon = connection.server.rfind(':');
-    base = absl::StrCat(connection.tls_ca_file.empty() ? "http://" : "https://",
-                        connection.server.substr(0, colon), ":8080");
+    // The gateway's ports for HTTP in clear and with TLS, as deploy/ has them.
+    const bool tls = !connection.tls_ca_file.empty();
+    base = absl::StrCat(tls ? "https://" : "http://", connection.server.substr(0, colon), tls ? ":8443" : ":8080");
   }
   return absl::StrCat(absl::StripSuffix(base, "/"), "/invoke/", function_id);
 }

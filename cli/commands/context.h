@@ -34,6 +34,8 @@ struct Environment {
   Terminal out_terminal;
   Terminal err_terminal;
   std::function<std::optional<std::string>(const std::string&)> variable;
+  // Asks the person at the terminal for a line that is not shown; empty where `in` is no terminal.
+  std::function<std::optional<std::string>(const std::string& prompt)> ask_hidden;
   std::function<absl::StatusOr<std::shared_ptr<GatewayClient>>(const ConnectionOptions&)> connect;
   ProcessRunner& processes;
   MetricsScraper& metrics;
@@ -80,6 +82,7 @@ void AddInvokeCommand(CLI::App& root, Context& context, Command& selected);
 void AddAppsCommands(CLI::App& root, Context& context, Command& selected);
 void AddFunctionsCommands(CLI::App& root, Context& context, Command& selected);
 void AddNodesCommand(CLI::App& root, Context& context, Command& selected);
+void AddSecretCommands(CLI::App& root, Context& context, Command& selected);
 void AddSnapshotCommands(CLI::App& root, Context& context, Command& selected);
 void AddLogsCommand(CLI::App& root, Context& context, Command& selected);
 void AddDemoCommand(CLI::App& root, Context& context, Command& selected);

@@ -8,6 +8,7 @@
 #include "cli/commands/deploy_tools.h"
 #include "cli/deploy/await_snapshot.h"
 #include "cli/deploy/deployer.h"
+#include "cli/deploy/image_randomness.h"
 #include "cli/output/format.h"
 #include "cli/output/table.h"
 #include "cli/output/wire.h"
@@ -39,6 +40,26 @@ const char* OutcomeWord(DeployResult::Outcome outcome) {
   return "";
 }
 
+// Says what keeps the function from being frozen that its image shows already.
+void AddRandomnessNotes(Docker& docker, const std::string& directory, DeployResult& deployed) {
+  const commonpb::Function& function = deployed.function;
+  if (function.checkpoint().mode() == commonpb::CheckpointPolicy::MODE_NEVER) return;
+  const auto image = docker.InspectImage(function.image());
+  // Made from the same sources elsewhere: it was said there.
+  if (!image.ok() || !image->has_value() || (*image)->id != function.image_id()) return;
+  const auto uncured = LookForUncured(docker, (*image)->id, directory);
+  if (!uncured.ok()) {
+    deployed.notes.push_back(absl::StrCat("whether restores would share random numbers was not looked at: ",
+                                          uncured.status().message()));
+    return;
+  }
+  for (const std::string& what : *uncured) {
+    deployed.notes.push_back(absl::StrCat(
+        "restores would draw the same random numbers, ",
+        function.freeze().accept_uncured() ? "which its settings accept: " : "so it will not be frozen: ", what));
+  }
+}
+
 absl::Status RunDeploy(Context& context, DeployOptions options) {
   DeployRequest& request = options.request;
   ASSIGN_OR_RETURN(request.config, ParsePairs(options.config, "--config"));
@@ -64,6 +85,7 @@ absl::Status RunDeploy(Context& context, DeployOptions options) {
   }
   progress.reset();
   RETURN_IF_ERROR(deployed.status());
+  AddRandomnessNotes(docker, BuilderOptions(context).temp_directory, *deployed);
 
   const std::string url = context.InvokeUrl(deployed->function.id());
   const std::string path = absl::StrCat(deployed->app.name(), "/", deployed->function.name());

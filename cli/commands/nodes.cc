@@ -46,6 +46,7 @@ absl::Status Run(Context& context, bool wide) {
                                         {"ADDRESS", Align::kLeft, true},
                                         {"MEMORY USED", Align::kRight},
                                         {"CPUS", Align::kRight},
+                                        {"CPU"},
                                         {"INSTANCES", Align::kRight},
                                         {"BUSY", Align::kRight},
                                         {"SLOTS", Align::kRight},
@@ -53,7 +54,7 @@ absl::Status Run(Context& context, bool wide) {
                                         {"PROFILE"},
                                         {"HEARTBEAT", Align::kRight}};
   if (wide) {
-    for (const char* title : {"AGENT", "ARCHITECTURE", "KERNEL"})
+    for (const char* title : {"AGENT", "ARCHITECTURE", "KERNEL", "CPU MODEL"})
       columns.push_back({title, Align::kLeft, false});
   }
   Table table(columns);
@@ -64,6 +65,7 @@ absl::Status Run(Context& context, bool wide) {
                                     absl::StrCat(FormatBytes(node.memory_reserved_bytes()), " of ",
                                                  FormatBytes(node.memory_total_bytes())),
                                     absl::StrCat(node.cpus()),
+                                    CpuLevelWord(node),
                                     absl::StrCat(node.instances()),
                                     absl::StrCat(node.busy_instances()),
                                     absl::StrCat(node.slots()),
@@ -73,7 +75,7 @@ absl::Status Run(Context& context, bool wide) {
                                         ? FormatAge(context.env().clock.Now() - TimeOf(node.last_heartbeat()))
                                         : ""};
     if (wide) {
-      for (const std::string& text : {node.agent_version(), node.architecture(), node.kernel()})
+      for (const std::string& text : {node.agent_version(), node.architecture(), node.kernel(), node.cpu_model()})
         row.emplace_back(text);
     }
     table.AddRow(std::move(row));

@@ -92,8 +92,8 @@ std::unique_ptr<CLI::App> MakeCommandTree(Context& context, Command& selected) {
                   "Talk TLS, and trust the authority in this PEM file (THAW_TLS_CA)")
       ->type_name("FILE");
   app->add_option("--http-url", context.http_url,
-                  "The gateway's HTTP address, for the URLs that are shown (THAW_HTTP_URL; else port 8080 of "
-                  "--server)")
+                  "The gateway's HTTP address, for the URLs that are shown (THAW_HTTP_URL; else port 8080, with "
+                  "--tls-ca 8443, of --server)")
       ->type_name("URL");
   app->add_flag("--json", context.json, "Print results, and errors, as JSON");
   app->add_flag("--no-color", context.no_color, "No colours (as NO_COLOR does)");
@@ -114,6 +114,7 @@ std::unique_ptr<CLI::App> MakeCommandTree(Context& context, Command& selected) {
   AddAppsCommands(*app, context, selected);
   AddFunctionsCommands(*app, context, selected);
   AddNodesCommand(*app, context, selected);
+  AddSecretCommands(*app, context, selected);
   AddSnapshotCommands(*app, context, selected);
   AddLogsCommand(*app, context, selected);
   AddDemoCommand(*app, context, selected);

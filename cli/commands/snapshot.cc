@@ -8,9 +8,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "cli/commands/context.h"
+#include "cli/commands/snapshot_explain.h"
 #include "cli/output/format.h"
 #include "cli/output/table.h"
+#include "cli/output/text_width.h"
 #include "cli/output/wire.h"
+#include "common/cpu/fit.h"
 #include "common/status/reasons.h"
 #include "common/status/status_macros.h"
 
@@ -130,7 +133,8 @@ absl::Status Inspect(Context& context, const SnapshotArguments& arguments) {
         absl::StrCat(FormatBytes(snapshot.stored_bytes()), " (", snapshot.stored_bytes(), " bytes)")},
        {"Calls", absl::StrCat(snapshot.invocations(), " answered before it was frozen")},
        {"Engine", snapshot.engine()},
-       {"Architecture", snapshot.architecture()}});
+       {"Architecture", snapshot.architecture()},
+       {"CPU features", absl::StrJoin(snapshot.cpu_features(), " ")}});
   if (snapshot.has_experience()) {
     const auto& experience = snapshot.experience();
     fields.emplace_back("Role", SnapshotRoleWord(experience.role()));
@@ -141,6 +145,11 @@ absl::Status Inspect(Context& context, const SnapshotArguments& arguments) {
     fields.emplace_back("Belief", experience.belief());
   }
   context.Print(RenderFields(fields, context.out_terminal()));
+  ASSIGN_OR_RETURN(const auto nodes, client->ListNodes());
+  for (const auto& node : nodes) {
+    const absl::Status fits = CheckCpuFits(snapshot, node);
+    if (!fits.ok()) context.Print(absl::StrCat("not for node ", node.id(), ": ", Printable(fits.message()), "\n"));
+  }
   return absl::OkStatus();
 }
 
@@ -192,6 +201,7 @@ void AddSnapshotCommands(CLI::App& root, Context& context, Command& selected) {
       "  thaw snapshot ls demo/hello\n"
       "  thaw snapshot inspect 4f2a91c0\n"
       "  thaw snapshot create demo/hello    freeze it now; the new snapshot takes the old one's place\n"
+      "  thaw snapshot explain demo/hello   what keeps it from being frozen\n"
       "  thaw snapshot rm 4f2a91c0          the next start is cold; running instances stay\n");
   const auto bind = [&context, &selected, arguments](
                         CLI::App* command, absl::Status (*run)(Context&, const SnapshotArguments&)) {
@@ -224,6 +234,7 @@ void AddSnapshotCommands(CLI::App& root, Context& context, Command& selected) {
   remove->alias("delete");
   remove->add_option("id", arguments->ids, "Their ids, or how they begin")->required()->type_name("ID");
   bind(remove, &Remove);
+  AddSnapshotExplain(*snapshot, context, selected);
 }
 
 }  // namespace thaw::cli

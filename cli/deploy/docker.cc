@@ -102,6 +102,15 @@ absl::StatusOr<std::optional<LocalImage>> Docker::InspectImage(const std::string
   return image;
 }
 
+absl::StatusOr<std::vector<std::string>> Docker::InspectCommand(const std::string& reference) {
+  // One word a line; a word with a line break in it is no program's name.
+  ASSIGN_OR_RETURN(const ProcessResult result,
+                   Run({"image", "inspect", "--format",
+                        "{{range .Config.Entrypoint}}{{println .}}{{end}}{{range .Config.Cmd}}{{println .}}{{end}}", reference},
+                       kQuick, absl::StrCat("inspect the image ", reference)));
+  return std::vector<std::string>(absl::StrSplit(result.output, '\n', absl::SkipEmpty()));
+}
+
 absl::Status Docker::PullImage(const std::string& reference,
                                const std::function<void(absl::string_view)>& on_line) {
   return Run({"pull", reference}, kPull, absl::StrCat("pull the image ", reference), on_line).status();
@@ -186,10 +195,11 @@ absl::Status Docker::CopyInto(const std::string& source, const std::string& cont
 }
 
 absl::Status Docker::CopyOut(const std::string& container, const std::string& source,
-                             const std::string& target) {
-  return Run({"cp", absl::StrCat(container, ":", source), target}, kCopy,
-             absl::StrCat("copy ", source, " out of the build container"))
-      .status();
+                             const std::string& target, bool follow_links) {
+  std::vector<std::string> arguments = {"cp"};
+  if (follow_links) arguments.push_back("--follow-link");
+  arguments.insert(arguments.end(), {absl::StrCat(container, ":", source), target});
+  return Run(std::move(arguments), kCopy, absl::StrCat("copy ", source, " out of the container")).status();
 }
 
 absl::Status Docker::RemoveContainers(const std::vector<std::string>& containers) {

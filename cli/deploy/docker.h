@@ -33,6 +33,8 @@ class Docker {
 
   // The image that a name or id stands for here, if any.
   absl::StatusOr<std::optional<LocalImage>> InspectImage(const std::string& reference);
+  // What a container of the image runs: its ENTRYPOINT and then its CMD.
+  absl::StatusOr<std::vector<std::string>> InspectCommand(const std::string& reference);
   absl::Status PullImage(const std::string& reference, const std::function<void(absl::string_view)>& on_line);
   absl::Status TagImage(const std::string& image_id, const std::string& reference);
   absl::Status RemoveImage(const std::string& reference);
@@ -60,7 +62,9 @@ class Docker {
   absl::StatusOr<ProcessResult> StartAttached(const std::string& container, absl::Duration timeout,
                                               const std::function<void(absl::string_view)>& on_line);
   absl::Status CopyInto(const std::string& source, const std::string& container, const std::string& target);
-  absl::Status CopyOut(const std::string& container, const std::string& source, const std::string& target);
+  // With `follow_links`, what a symbolic link `source` leads to.
+  absl::Status CopyOut(const std::string& container, const std::string& source, const std::string& target,
+                       bool follow_links = false);
   absl::Status RemoveContainers(const std::vector<std::string>& containers);
   absl::Status KillContainer(const std::string& container);
   absl::Status StartContainer(const std::string& container);

@@ -73,6 +73,13 @@ class GatewayClient {
   // Freezes an instance of the function now; answers when the snapshot is published, which may take minutes.
   virtual absl::StatusOr<commonpb::SnapshotInfo> CreateSnapshot(const std::string& function_id) = 0;
 
+  virtual absl::StatusOr<commonpb::Secret> SetSecret(const commonpb::SetSecretRequest& request) = 0;
+  virtual absl::StatusOr<std::vector<commonpb::Secret>> ListSecrets(const std::string& app_id) = 0;
+  virtual absl::Status DeleteSecret(const std::string& app_id, const std::string& name) = 0;
+
+  virtual absl::StatusOr<gatewaypb::ExplainFreezingResponse> ExplainFreezing(
+      const gatewaypb::ExplainFreezingRequest& request) = 0;
+
   virtual absl::StatusOr<std::vector<std::string>> FindImage(const std::string& image_id) = 0;
   // Sends the archive that `produce` gives to the sink, in parts of any size.
   virtual absl::StatusOr<gatewaypb::PushImageResponse> PushImage(

@@ -194,6 +194,23 @@ class GrpcGatewayClient final : public GatewayClient {
     return Unary<commonpb::SnapshotInfo>(&gatewaypb::Admin::Stub::CreateSnapshot, request, kFreeze);
   }
 
+  absl::StatusOr<commonpb::Secret> SetSecret(const commonpb::SetSecretRequest& request) override {
+    return Unary<commonpb::Secret>(&gatewaypb::Admin::Stub::SetSecret, request, kQuickCall);
+  }
+  absl::StatusOr<std::vector<commonpb::Secret>> ListSecrets(const std::string& app_id) override {
+    commonpb::ListSecretsRequest request;
+    request.set_app_id(app_id);
+    ASSIGN_OR_RETURN(auto response, Unary<commonpb::ListSecretsResponse>(&gatewaypb::Admin::Stub::ListSecrets,
+                                                                         request, kQuickCall));
+    return std::vector<commonpb::Secret>(response.secrets().begin(), response.secrets().end());
+  }
+  absl::Status DeleteSecret(const std::string& app_id, const std::string& name) override {
+    commonpb::DeleteSecretRequest request;
+    request.set_app_id(app_id);
+    request.set_name(name);
+    return Unary<commonpb::DeleteSecretResponse>(&gatewaypb::Admin::Stub::DeleteSecret, request, kQuickCall).status();
+  }
+
   absl::StatusOr<std::vector<std::string>> FindImage(const std::string& image_id) override {
     gatewaypb::FindImageRequest request;
     request.set_image_id(image_id);
@@ -242,6 +259,11 @@ class GrpcGatewayClient final : public GatewayClient {
     }
     const absl::Status status = Check(stream->Finish());
     return taken.ok() ? status : taken;
+  }
+
+  absl::StatusOr<gatewaypb::ExplainFreezingResponse> ExplainFreezing(
+      const gatewaypb::ExplainFreezingRequest& request) override {
+    return Unary<gatewaypb::ExplainFreezingResponse>(&gatewaypb::Admin::Stub::ExplainFreezing, request, kQuickCall);
   }
 
   absl::StatusOr<gatewaypb::ServerInfo> GetServerInfo() override {

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "cli/freezing/words.h"
 #include "cli/output/format.h"
+#include "common/cpu/features.h"
 #include "common/status/reasons.h"
 
 namespace thaw::cli {
@@ -170,6 +171,11 @@ ordered_json FunctionJson(const commonpb::Function& function) {
           {"updated_at", TimeJson(function.updated_at())}};
 }
 
+std::string CpuLevelWord(const commonpb::Node& node) {
+  if (node.architecture() != "x86_64" || node.cpu_features_size() == 0) return "";
+  return std::string(CpuLevelName(LevelOf({node.cpu_features().begin(), node.cpu_features().end()})));
+}
+
 ordered_json NodeJson(const commonpb::Node& node) {
   return {{"id", node.id()},
           {"address", node.address()},
@@ -187,6 +193,9 @@ ordered_json NodeJson(const commonpb::Node& node) {
           {"profile_note", node.profile_note()},
           {"agent_version", node.agent_version()},
           {"architecture", node.architecture()},
+          {"cpu_model", node.cpu_model()},
+          {"cpu_level", CpuLevelWord(node)},
+          {"cpu_features", std::vector<std::string>(node.cpu_features().begin(), node.cpu_features().end())},
           {"kernel", node.kernel()}};
 }
 
@@ -215,6 +224,7 @@ ordered_json SnapshotJson(const commonpb::SnapshotInfo& snapshot) {
           {"invocations", snapshot.invocations()},
           {"engine", snapshot.engine()},
           {"architecture", snapshot.architecture()},
+          {"cpu_features", std::vector<std::string>(snapshot.cpu_features().begin(), snapshot.cpu_features().end())},
           {"created_at", TimeJson(snapshot.created_at())},
           {"experience", snapshot.has_experience() ? ExperienceJson(snapshot.experience()) : ordered_json(nullptr)}};
 }

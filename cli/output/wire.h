@@ -28,6 +28,8 @@ std::string CheckpointWord(const common::v1::CheckpointPolicy& policy);
 
 nlohmann::ordered_json AppJson(const common::v1::App& app);
 nlohmann::ordered_json FunctionJson(const common::v1::Function& function);
+// The psABI level that the node's CPU reaches, e.g. `x86-64-v3`; empty on other architectures and where it is not known.
+std::string CpuLevelWord(const common::v1::Node& node);
 nlohmann::ordered_json NodeJson(const common::v1::Node& node);
 // `candidate`, `chosen`, `rejected`
 std::string SnapshotRoleWord(common::v1::SnapshotExperience::Role role);

@@ -20,6 +20,9 @@ class ThreadPool final : public Executor {
     std::string name = "pool";
     std::size_t threads = 4;
     std::size_t max_queued = 10000;
+    // Its threads run at the lowest CPU and I/O weight (nice 19, idle I/O class): for work that nobody waits for. They may
+    // be held up for long on a busy host, so they must share no lock with work that somebody does wait for, but for moments.
+    bool background = false;
   };
 
   explicit ThreadPool(Options options);

@@ -80,6 +80,13 @@ absl::Status Security::CheckListenAddress(absl::string_view address) const {
                    "--trusted-network if nobody else can reach that network"));
 }
 
+absl::Status Security::CheckPlainListenAddress(absl::string_view address) const {
+  if (IsLoopback(address) || trusted_network_) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("refusing to listen on ", address,
+                   " in clear: listen on 127.0.0.1, or say --trusted-network if nobody else can reach that network"));
+}
+
 absl::Status Security::CheckToken(const grpc::CallbackServerContext& context) const {
   const auto& metadata = context.client_metadata();
   const auto it = metadata.find(kTokenKey);

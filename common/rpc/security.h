@@ -44,6 +44,8 @@ class Security {
   // FAILED_PRECONDITION when `address` (host:port) is beyond loopback and neither TLS nor a trusted
   // network was declared; the message says what to set.
   absl::Status CheckListenAddress(absl::string_view address) const;
+  // The same for a listener that never speaks TLS (metrics, plain HTTP): a certificate does not help it.
+  absl::Status CheckPlainListenAddress(absl::string_view address) const;
 
   // UNAUTHENTICATED unless the call carries the cluster token. The first line of every method of every
   // service but the gateway's public ones.

@@ -17,6 +17,8 @@ namespace reason {
 inline constexpr char kFunctionNotFound[] = "FUNCTION_NOT_FOUND";
 inline constexpr char kAppNotFound[] = "APP_NOT_FOUND";
 inline constexpr char kSnapshotNotFound[] = "SNAPSHOT_NOT_FOUND";
+inline constexpr char kSecretNotFound[] = "SECRET_NOT_FOUND";
+inline constexpr char kSecretMissing[] = "SECRET_MISSING";
 inline constexpr char kNodeNotFound[] = "NODE_NOT_FOUND";
 inline constexpr char kAlreadyExists[] = "ALREADY_EXISTS";
 inline constexpr char kInvalidField[] = "INVALID_FIELD";
@@ -45,6 +47,7 @@ inline constexpr char kVersionReplaced[] = "VERSION_REPLACED";
 inline constexpr char kNoInstanceInTime[] = "NO_INSTANCE_IN_TIME";
 inline constexpr char kRestoreFailed[] = "RESTORE_FAILED";
 inline constexpr char kSnapshotDamaged[] = "SNAPSHOT_DAMAGED";
+inline constexpr char kCpuUnfit[] = "CPU_UNFIT";
 inline constexpr char kUnauthenticated[] = "CLUSTER_TOKEN_MISSING_OR_WRONG";
 inline constexpr char kInternal[] = "INTERNAL";
 }  // namespace reason

@@ -1,19 +1,23 @@
 # shellcheck shell=bash
 # The base of all images, debian:trixie-slim: the one that is here, else the registry's, else the same made
-# from Debian's packages. Needs packages.sh.
+# from Debian's packages. Another suite's (the tests have functions on bookworm) is had the same way. Needs packages.sh.
 
+# shellcheck disable=SC2034
 BASE_IMAGE=debian:trixie-slim
 BASE_PULL_SECONDS=60
 
+# base_image_ensure [SUITE]
 base_image_ensure() {
-  if docker image inspect "$BASE_IMAGE" >/dev/null 2>&1; then
-    echo "$BASE_IMAGE is here"
+  local suite=${1:-trixie}
+  local image=debian:$suite-slim
+  if docker image inspect "$image" >/dev/null 2>&1; then
+    echo "$image is here"
     return 0
   fi
-  echo "pulling $BASE_IMAGE"
-  if timeout "$BASE_PULL_SECONDS" docker pull -q "$BASE_IMAGE"; then return 0; fi
-  echo "$BASE_IMAGE can't be pulled: making it with debootstrap"
-  base_image_debootstrap
+  echo "pulling $image"
+  if timeout "$BASE_PULL_SECONDS" docker pull -q "$image"; then return 0; fi
+  echo "$image can't be pulled: making it with debootstrap"
+  base_image_debootstrap "$suite" "$image"
 }
 
 # The mirror that this machine's own apt uses, if it is a Debian one; empty: debootstrap's default.
@@ -26,18 +30,19 @@ base_image_mirror() {
 }
 
 base_image_debootstrap() (
+  suite=$1 image=$2
   packages_install "${PACKAGES_DEBOOTSTRAP[@]}"
   mirror=$(base_image_mirror)
-  root=$(mktemp -d "${TMPDIR:-/var/tmp}/thaw-trixie.XXXXXX")
+  root=$(mktemp -d "${TMPDIR:-/var/tmp}/thaw-$suite.XXXXXX")
   trap 'rm -rf "$root"' EXIT
   # The root holds device nodes and set-user-id files.
-  timeout 1200 debootstrap --variant=minbase trixie "$root/fs" ${mirror:+"$mirror"}
+  timeout 1200 debootstrap --variant=minbase "$suite" "$root/fs" ${mirror:+"$mirror"}
   # debootstrap writes down which one it took.
   mirror=$(awk '$1 == "deb" { print $2; exit }' "$root/fs/etc/apt/sources.list")
   base_image_slim "$root/fs"
-  base_image_sources "$root/fs" "$mirror"
+  base_image_sources "$root/fs" "$suite" "$mirror"
   tar -C "$root/fs" --numeric-owner -c . |
-    docker import --change 'CMD ["bash"]' --message "debootstrap trixie from $mirror" - "$BASE_IMAGE"
+    docker import --change 'CMD ["bash"]' --message "debootstrap $suite from $mirror" - "$image"
 )
 
 # What the registry's slim image leaves out as well.
@@ -67,12 +72,12 @@ CFG
 
 # Security updates too, where this machine's own apt has them from the same host.
 base_image_sources() {
-  local root=$1 mirror=$2
+  local root=$1 suite=$2 mirror=$3
   {
-    echo "deb $mirror trixie main"
+    echo "deb $mirror $suite main"
     if grep -rqsF "${mirror}-security" /etc/apt/sources.list /etc/apt/sources.list.d; then
-      echo "deb $mirror trixie-updates main"
-      echo "deb ${mirror}-security trixie-security main"
+      echo "deb $mirror $suite-updates main"
+      echo "deb ${mirror}-security $suite-security main"
     fi
   } >"$root/etc/apt/sources.list"
 }

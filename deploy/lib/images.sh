@@ -8,6 +8,7 @@
 IMAGE_BUILD=thaw/build:latest
 IMAGE_SERVICES=thaw/services:latest
 IMAGE_PROMETHEUS=thaw/prometheus:latest
+IMAGE_CRIU=thaw/criu:latest
 IMAGE_JAVA_RUNTIME=thaw/java-runtime:latest
 # The two names of the build image are for deploy/images/build-fdk.
 # shellcheck disable=SC2034
@@ -91,6 +92,7 @@ images_have_binaries() {
   for binary in "${SERVICE_BINARIES[@]}"; do
     if [[ ! -x $THAW_OUT/services/bin/$binary ]]; then return 1; fi
   done
+  [[ -f $THAW_OUT/services/preload/libthaw-unique.so ]]
 }
 
 # Makes the build context out/context/NAME from the given files (names relative to the checkout) and prints where.
@@ -104,6 +106,7 @@ images_context() {
 }
 
 IMAGES_SERVICES_FILES=(deploy/images/services/Dockerfile deploy/images/healthy)
+IMAGES_CRIU_FILES=(deploy/images/criu/Dockerfile deploy/images/criu/bundle)
 IMAGES_PROMETHEUS_FILES=(deploy/images/prometheus/Dockerfile deploy/images/healthy)
 
 # Everything of the services' image but the services: made while they are being compiled.
@@ -114,12 +117,30 @@ images_services_base() {
   image_build thaw/services-base:latest "$hash" "$context" --target base
 }
 
+# The CRIU that agents mount into their containers, as the image thaw/criu and in out/criu.
+images_criu() {
+  local hash context container stamp=$THAW_OUT/criu.stamp
+  hash=$(hash_words "$(image_id "$BASE_IMAGE")" "$(hash_files "${IMAGES_CRIU_FILES[@]}")")
+  context=$(images_context criu "${IMAGES_CRIU_FILES[@]}")
+  image_build "$IMAGE_CRIU" "$hash" "$context" || return
+  if [[ -x $THAW_OUT/criu/criu && -f $stamp && $(<"$stamp") == "$hash" ]]; then return 0; fi
+  rm -rf "$THAW_OUT/criu" "$THAW_OUT/criu.new"
+  # Never started; an image without a command needs one to make a container.
+  container=$(docker create "$IMAGE_CRIU" /criu/criu) || return
+  docker cp "$container:/criu" "$THAW_OUT/criu.new"
+  docker rm "$container" >/dev/null
+  mv "$THAW_OUT/criu.new" "$THAW_OUT/criu"
+  printf '%s' "$hash" >"$stamp"
+}
+
 images_services() {
   local hash context
   hash=$(hash_words "$(image_id "$BASE_IMAGE")" "$(hash_files "${IMAGES_SERVICES_FILES[@]}")" \
-    "$(cd "$THAW_OUT/services/bin" && sha256sum "${SERVICE_BINARIES[@]}")")
+    "$(cd "$THAW_OUT/services/bin" && sha256sum "${SERVICE_BINARIES[@]}" ../preload/*)" "$(<"$THAW_OUT/criu.stamp")")
   context=$(images_context services "${IMAGES_SERVICES_FILES[@]}")
   mkdir "$context/bin"
+  cp -r "$THAW_OUT/criu" "$context/criu"
+  cp -r "$THAW_OUT/services/preload" "$context/preload"
   cp "${SERVICE_BINARIES[@]/#/$THAW_OUT/services/bin/}" "$context/bin/"
   image_build "$IMAGE_SERVICES" "$hash" "$context"
 }
@@ -133,25 +154,37 @@ images_prometheus() {
 
 IMAGES_JAVA_RUNTIME_FILES=(deploy/images/java-runtime/Dockerfile)
 
-# JDK and CRIU: made while thaw-init is being compiled.
+# What a runtime image of JDK is made on: Debian 13 has 21 and 25, Debian 12 has 17.
+images_java_suite() { if [[ $1 == 17 ]]; then echo bookworm; else echo trixie; fi; }
+
+# images_java_runtime_base [JDK]: JDK and CRIU, made while thaw-init is being compiled.
 images_java_runtime_base() {
-  local hash context
-  hash=$(hash_words "$(image_id "$BASE_IMAGE")" "$(hash_files "${IMAGES_JAVA_RUNTIME_FILES[@]}")")
+  local jdk=${1:-21} hash context base
+  base=debian:$(images_java_suite "$jdk")-slim
+  hash=$(hash_words "$(image_id "$base")" "$(hash_files "${IMAGES_JAVA_RUNTIME_FILES[@]}")")
   context=$(images_context java-runtime-base "${IMAGES_JAVA_RUNTIME_FILES[@]}")
-  image_build thaw/java-runtime-base:latest "$hash" "$context" --target base
+  image_build "thaw/java-runtime-base:$(images_java_tag "$jdk")" "$hash" "$context" --target base \
+    --build-arg "BASE=$base" --build-arg "JDK=$jdk"
 }
 
-# images_java_runtime THAW-INIT: what Java functions run on, with this thaw-init and the FDK of out/fdk.
+# The tag of a JDK's images: `latest` is the default's.
+images_java_tag() { if [[ $1 == 21 ]]; then echo latest; else echo "jdk$1"; fi; }
+
+# images_java_runtime THAW-INIT [JDK]: what Java functions run on, with this thaw-init and the FDK of out/fdk.
 images_java_runtime() {
-  local init=$1 hash context alias
-  hash=$(hash_words "$(image_id "$BASE_IMAGE")" "$(hash_files "${IMAGES_JAVA_RUNTIME_FILES[@]}")" \
+  local init=$1 jdk=${2:-21} hash context alias base tag
+  base=debian:$(images_java_suite "$jdk")-slim
+  tag=${IMAGE_JAVA_RUNTIME%:*}:$(images_java_tag "$jdk")
+  hash=$(hash_words "$(image_id "$base")" "$(hash_files "${IMAGES_JAVA_RUNTIME_FILES[@]}")" \
     "$(sha256sum <"$init")" "$(cd "$THAW_OUT/fdk/runtime" && sha256sum ./*.jar)")
-  context=$(images_context java-runtime "${IMAGES_JAVA_RUNTIME_FILES[@]}")
+  context=$(images_context "java-runtime-$jdk" "${IMAGES_JAVA_RUNTIME_FILES[@]}")
   mkdir "$context/fdk"
   cp "$init" "$context/thaw-init"
   cp "$THAW_OUT"/fdk/runtime/*.jar "$context/fdk/"
-  image_build "$IMAGE_JAVA_RUNTIME" "$hash" "$context"
-  for alias in "${IMAGE_JAVA_RUNTIME_ALIASES[@]}"; do docker tag "$IMAGE_JAVA_RUNTIME" "$alias"; done
+  image_build "$tag" "$hash" "$context" --build-arg "BASE=$base" --build-arg "JDK=$jdk"
+  if [[ $jdk == 21 ]]; then
+    for alias in "${IMAGE_JAVA_RUNTIME_ALIASES[@]}"; do docker tag "$tag" "$alias"; done
+  fi
 }
 
 # The FDK, the demo's jars, and the image that functions are built in. Arguments go to build-fdk.

@@ -3,6 +3,7 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include <algorithm>
 #include <thread>
 #include <vector>
 
@@ -86,7 +87,8 @@ class HttpServer::Impl {
     if (error) {
       return absl::UnavailableError(absl::StrCat("HTTP address ", context_->options.listen_address,
                                                  " can't be bound: ", error.message(),
-                                                 "; is another process there? choose another with --http-listen"));
+                                                 "; is another process there? choose another with ",
+                                                 tls_ == nullptr ? "--http-listen" : "--https-listen"));
     }
     Accept();
     for (auto& loop : loops_) {
@@ -190,7 +192,8 @@ HttpServer::~HttpServer() { Shutdown(absl::ZeroDuration()); }
 
 absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const Options& options, const Security& security,
                                                               Deps deps) {
-  RETURN_IF_ERROR(security.CheckListenAddress(options.listen_address));
+  RETURN_IF_ERROR(options.tls_cert_file.empty() ? security.CheckPlainListenAddress(options.listen_address)
+                                                : security.CheckListenAddress(options.listen_address));
   auto impl = std::make_unique<Impl>(options, std::move(deps));
   RETURN_IF_ERROR(impl->Start());
   return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));

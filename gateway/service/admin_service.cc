@@ -11,6 +11,7 @@
 #include "common/rpc/status.h"
 #include "common/version/version.h"
 #include "gateway/service/create_snapshot.h"
+#include "gateway/service/explain_freezing.h"
 #include "gateway/service/find_image.h"
 #include "gateway/service/push_image.h"
 #include "gateway/service/read_logs.h"
@@ -78,9 +79,22 @@ THAW_FORWARD(ListNodes, ListNodesRequest, ListNodesResponse, "the list of nodes"
 THAW_FORWARD(ListSnapshots, ListSnapshotsRequest, ListSnapshotsResponse, "the list of snapshots", THAW_NOTHING)
 THAW_FORWARD(GetSnapshot, GetSnapshotRequest, SnapshotInfo, "the snapshot", THAW_NOTHING)
 THAW_FORWARD(DeleteSnapshot, DeleteSnapshotRequest, DeleteSnapshotResponse, "the snapshot's removal", THAW_NOTHING)
+THAW_FORWARD(SetSecret, SetSecretRequest, Secret, "the secret", THAW_NOTHING)
+THAW_FORWARD(ListSecrets, ListSecretsRequest, ListSecretsResponse, "the list of secrets", THAW_NOTHING)
+THAW_FORWARD(DeleteSecret, DeleteSecretRequest, DeleteSecretResponse, "the secret's removal", THAW_NOTHING)
 
 #undef THAW_FORWARD
 #undef THAW_NOTHING
+
+grpc::ServerUnaryReactor* AdminService::ExplainFreezing(grpc::CallbackServerContext* context,
+                                                        const v1::ExplainFreezingRequest* request,
+                                                        v1::ExplainFreezingResponse* response) {
+  return StartExplainFreezing(*context, *request, *response,
+                              {.catalogue = catalogue_.get(),
+                               .channels = deps_.channels,
+                               .deadline = DeadlineOf(*context, options_.request_limit),
+                               .node_limit = options_.explain_limit});
+}
 
 grpc::ServerUnaryReactor* AdminService::FindImage(grpc::CallbackServerContext* context,
                                                   const v1::FindImageRequest* request,

@@ -28,6 +28,8 @@ class AdminService final : public v1::Admin::CallbackService {
     absl::Duration node_limit = absl::Seconds(5);
     // Of a freeze that somebody waits for: a start, the priming calls, a dump, its trial and its publication.
     absl::Duration freeze_limit = absl::Minutes(10);
+    // Of a look at a node's instances.
+    absl::Duration explain_limit = absl::Seconds(10);
     absl::Duration push_limit = absl::Minutes(30);
     // How long the merged logs wait for a silent node before the others' lines go out.
     absl::Duration log_settle = absl::Milliseconds(500);
@@ -63,8 +65,14 @@ class AdminService final : public v1::Admin::CallbackService {
   THAW_FORWARDED(ListSnapshots, ListSnapshotsRequest, ListSnapshotsResponse)
   THAW_FORWARDED(GetSnapshot, GetSnapshotRequest, SnapshotInfo)
   THAW_FORWARDED(DeleteSnapshot, DeleteSnapshotRequest, DeleteSnapshotResponse)
+  THAW_FORWARDED(SetSecret, SetSecretRequest, Secret)
+  THAW_FORWARDED(ListSecrets, ListSecretsRequest, ListSecretsResponse)
+  THAW_FORWARDED(DeleteSecret, DeleteSecretRequest, DeleteSecretResponse)
 #undef THAW_FORWARDED
 
+  grpc::ServerUnaryReactor* ExplainFreezing(grpc::CallbackServerContext* context,
+                                            const v1::ExplainFreezingRequest* request,
+                                            v1::ExplainFreezingResponse* response) override;
   grpc::ServerUnaryReactor* FindImage(grpc::CallbackServerContext* context, const v1::FindImageRequest* request,
                                       v1::FindImageResponse* response) override;
   grpc::ServerUnaryReactor* CreateSnapshot(grpc::CallbackServerContext* context,

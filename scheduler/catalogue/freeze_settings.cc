@@ -20,8 +20,8 @@ namespace {
 using common::v1::FreezeSettings;
 using common::v1::ObstacleRule;
 
-constexpr std::array<absl::string_view, 5> kCures = {"openssl", "python-random", "node-math-random", "java-random",
-                                                     "droppable-pages"};
+constexpr std::array<absl::string_view, 6> kCures = {"openssl",     "python-random", "node-math-random",
+                                                     "java-random", "go-random",     "droppable-pages"};
 constexpr std::array<absl::string_view, 4> kBaselines = {"native", "x86-64-v2", "x86-64-v3", "x86-64-v4"};
 constexpr std::array<absl::string_view, 2> kEngines = {"criu", "crac"};
 

@@ -324,6 +324,10 @@ absl::Status CheckReportedSnapshot(const common::v1::SnapshotInfo& snapshot) {
       snapshot.architecture().size() > limits::kMaxReportedErrorBytes) {
     return errors::InvalidField("snapshot.engine", "or snapshot.architecture is longer than any is");
   }
+  if (snapshot.cpu_features_size() > static_cast<int>(limits::kMaxCpuFeatures)) {
+    return errors::InvalidField("snapshot.cpu_features", absl::StrCat("are ", snapshot.cpu_features_size(),
+                                                                      "; no CPU has more than ", limits::kMaxCpuFeatures));
+  }
   return absl::OkStatus();
 }
 

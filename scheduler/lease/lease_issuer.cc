@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/cpu/fit.h"
 #include "common/rpc/client.h"
 #include "common/status/status_macros.h"
 #include "scheduler/errors.h"
@@ -158,6 +159,7 @@ std::vector<Candidate> LeaseIssuer::Candidates(const common::v1::VersionSpec& ve
     }
     candidate.holds_snapshot = snapshot.has_value() && std::find(snapshot->holders().begin(), snapshot->holders().end(),
                                                                  node.id()) != snapshot->holders().end();
+    candidate.unfit_for_snapshot = snapshot.has_value() && !CheckCpuFits(*snapshot, node).ok();
   });
   return candidates;
 }

@@ -14,6 +14,7 @@
 #include "scheduler/catalogue/validation.h"
 #include "scheduler/errors.h"
 #include "scheduler/limits.h"
+#include "scheduler/membership/fitting.h"
 
 namespace thaw::scheduler {
 namespace {
@@ -103,7 +104,7 @@ absl::StatusOr<Cluster::Session> Cluster::Connect(const v1::Register& registrati
     stopped = stopped_;
     Stream& stream = streams_[node.id()];
     replaced = std::move(stream.link);
-    stream = Stream{session.id, link, {}};
+    stream = Stream{session.id, link, node, {}};
     v1::SchedulerMessage welcome;
     *welcome.mutable_welcome()->mutable_heartbeat_interval() = ToProto(options_.heartbeat_interval);
     *welcome.mutable_welcome()->mutable_lost_after() = ToProto(options_.lost_after);
@@ -111,7 +112,7 @@ absl::StatusOr<Cluster::Session> Cluster::Connect(const v1::Register& registrati
     link->Send(std::move(welcome));
     for (const auto& [id, state] : published_) {
       const auto freezer = freezers_.find(id);
-      link->Send(StateFor(node.id(), state, freezer == freezers_.end() ? "" : freezer->second));
+      link->Send(StateFor(node, state, freezer == freezers_.end() ? "" : freezer->second));
     }
     for (const auto& id : dead_versions) {
       stream.told_removed.insert(id);
@@ -450,11 +451,28 @@ absl::Status Cluster::DeleteSnapshot(absl::string_view snapshot_id) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<v1::VersionState> Cluster::GetVersion(absl::string_view version_id) const {
+absl::StatusOr<common::v1::Secret> Cluster::SetSecret(const common::v1::SetSecretRequest& request) {
+  RETURN_IF_ERROR(deps_.catalogue.GetApp(request.app_id(), "").status());
+  ASSIGN_OR_RETURN(common::v1::Secret secret, deps_.secrets.Set(request));
+  deps_.logger->info("event=secret_set app={} secret={} size_bytes={}", secret.app_id(), secret.name(), secret.size_bytes());
+  PublishUsersOf(secret.app_id(), secret.name());
+  return secret;
+}
+
+absl::Status Cluster::DeleteSecret(const common::v1::DeleteSecretRequest& request) {
+  RETURN_IF_ERROR(deps_.catalogue.GetApp(request.app_id(), "").status());
+  RETURN_IF_ERROR(deps_.secrets.Delete(request.app_id(), request.name()));
+  deps_.logger->info("event=secret_deleted app={} secret={}", request.app_id(), request.name());
+  PublishUsersOf(request.app_id(), request.name());
+  return absl::OkStatus();
+}
+
+absl::StatusOr<v1::VersionState> Cluster::GetVersion(absl::string_view version_id, absl::string_view node_id) const {
   absl::MutexLock lock(&mu_);
   const auto it = published_.find(version_id);
   if (it == published_.end()) return errors::VersionNotFound(version_id);
-  return it->second;
+  const auto stream = streams_.find(std::string(node_id));
+  return stream == streams_.end() ? it->second : StateFitting(it->second, stream->second.node);
 }
 
 std::optional<common::v1::SnapshotInfo> Cluster::UsableSnapshot(const common::v1::VersionSpec& version) const {
@@ -524,6 +542,11 @@ bool Cluster::IsUsable(const common::v1::SnapshotInfo& snapshot) const {
 v1::VersionState Cluster::BuildState(const common::v1::VersionSpec& version) const {
   v1::VersionState state;
   *state.mutable_spec() = version;
+  for (const auto& use : version.freeze().secrets()) {
+    if (auto value = deps_.secrets.Value(version.app_id(), use.name()); value.has_value()) {
+      (*state.mutable_secrets())[use.name()] = *std::move(value);
+    }
+  }
   for (const auto& [key, value] : deps_.catalogue.RestoreTimeConfigOf(version.version_id())) {
     (*state.mutable_restore_time_config())[key] = value;
   }
@@ -586,11 +609,11 @@ std::string Cluster::FreezerOf(const common::v1::VersionSpec& version) const {
   return freezer;
 }
 
-v1::SchedulerMessage Cluster::StateFor(const std::string& node_id, const v1::VersionState& state,
+v1::SchedulerMessage Cluster::StateFor(const common::v1::Node& node, const v1::VersionState& state,
                                        const std::string& freezer) {
   v1::SchedulerMessage message;
-  *message.mutable_version_state() = state;
-  message.mutable_version_state()->set_freeze_now(!freezer.empty() && freezer == node_id);
+  *message.mutable_version_state() = StateFitting(state, node);
+  message.mutable_version_state()->set_freeze_now(!freezer.empty() && freezer == node.id());
   return message;
 }
 
@@ -622,7 +645,7 @@ void Cluster::Publish(const std::set<std::string>& version_ids) {
     if (!same) {
       for (auto& [node_id, stream] : streams_) {
         stream.told_removed.erase(version_id);
-        stream.link->Send(StateFor(node_id, state, freezer));
+        stream.link->Send(StateFor(stream.node, state, freezer));
       }
       published_[version_id] = std::move(state);
     }
@@ -633,6 +656,17 @@ void Cluster::Publish(const std::set<std::string>& version_ids) {
 void Cluster::PublishAll() {
   std::set<std::string> version_ids;
   for (const auto& version : deps_.catalogue.LiveVersions()) version_ids.insert(version->version_id());
+  Publish(version_ids);
+}
+
+void Cluster::PublishUsersOf(const std::string& app_id, const std::string& secret) {
+  std::set<std::string> version_ids;
+  for (const auto& version : deps_.catalogue.LiveVersions()) {
+    if (version->app_id() != app_id) continue;
+    for (const auto& use : version->freeze().secrets()) {
+      if (use.name() == secret) version_ids.insert(version->version_id());
+    }
+  }
   Publish(version_ids);
 }
 

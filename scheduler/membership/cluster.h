@@ -17,6 +17,7 @@
 #include "absl/time/time.h"
 #include "common/executor/executor.h"
 #include "scheduler/catalogue/catalogue.h"
+#include "scheduler/catalogue/secret_catalogue.h"
 #include "scheduler/catalogue/snapshot_catalogue.h"
 #include "scheduler/learning/learner.h"
 #include "scheduler/membership/checkpoint_grants.h"
@@ -65,6 +66,7 @@ class Cluster final : public CatalogueListener {
     Store& store;
     Catalogue& catalogue;
     SnapshotCatalogue& snapshots;
+    SecretCatalogue& secrets;
     NodeTable& nodes;
     CheckpointGrants& grants;
     SchedulerMetrics& metrics;
@@ -105,8 +107,12 @@ class Cluster final : public CatalogueListener {
   // Writer. NOT_FOUND; as Store::Apply.
   absl::Status DeleteSnapshot(absl::string_view snapshot_id) ABSL_LOCKS_EXCLUDED(mu_);
 
-  // NOT_FOUND.
-  absl::StatusOr<v1::VersionState> GetVersion(absl::string_view version_id) const ABSL_LOCKS_EXCLUDED(mu_);
+  // Writers. The nodes are told. As SecretCatalogue's, and NOT_FOUND for the app.
+  absl::StatusOr<common::v1::Secret> SetSecret(const common::v1::SetSecretRequest& request) ABSL_LOCKS_EXCLUDED(mu_);
+  absl::Status DeleteSecret(const common::v1::DeleteSecretRequest& request) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // As the node is told of it (membership/fitting.h); whole where `node_id` is empty or unknown. NOT_FOUND.
+  absl::StatusOr<v1::VersionState> GetVersion(absl::string_view version_id, absl::string_view node_id = "") const ABSL_LOCKS_EXCLUDED(mu_);
   // The snapshot a version is restored from; nothing when there is none, all its holders are lost, or the version's
   // policy is never to be frozen. Of several candidates the first, with the holders of all.
   std::optional<common::v1::SnapshotInfo> UsableSnapshot(const common::v1::VersionSpec& version) const;
@@ -123,6 +129,8 @@ class Cluster final : public CatalogueListener {
   struct Stream {
     SessionId session = 0;
     std::shared_ptr<NodeLink> link;
+    // As registered: its CPU decides what it is told of.
+    common::v1::Node node;
     // Versions it was told are gone, so that it is told once only.
     absl::flat_hash_set<std::string> told_removed;
   };
@@ -144,10 +152,13 @@ class Cluster final : public CatalogueListener {
   // With MODE_ON_DEPLOY, the node that is to freeze the version now; empty for none.
   std::string FreezerOf(const common::v1::VersionSpec& version) const;
   // What is sent to every node, as this one gets it.
-  static v1::SchedulerMessage StateFor(const std::string& node_id, const v1::VersionState& state, const std::string& freezer);
+  static v1::SchedulerMessage StateFor(const common::v1::Node& node, const v1::VersionState& state,
+                                       const std::string& freezer);
   // Brings the nodes' knowledge of these versions up to date, where it is not.
   void Publish(const std::set<std::string>& version_ids) ABSL_LOCKS_EXCLUDED(mu_);
   void PublishAll() ABSL_LOCKS_EXCLUDED(mu_);
+  // Those of the app that name the secret.
+  void PublishUsersOf(const std::string& app_id, const std::string& secret) ABSL_LOCKS_EXCLUDED(mu_);
   // The versions that name the node as a holder.
   std::set<std::string> VersionsHeldBy(const std::string& node_id) const;
   void HandleTransition(const NodeTable::Transition& transition) ABSL_LOCKS_EXCLUDED(mu_);

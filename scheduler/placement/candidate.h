@@ -48,6 +48,8 @@ struct Candidate {
   std::uint32_t leases = 0;
   // Whether it holds the snapshot that the version is restored from.
   bool holds_snapshot = false;
+  // Whether that snapshot relies on what this node's CPU lacks: an instance here would start cold.
+  bool unfit_for_snapshot = false;
 };
 
 // Whether the node has an instance of `request`'s version already, or can start one, if need be in the place of idle ones

@@ -11,6 +11,7 @@
 #include "scheduler/errors.h"
 #include "scheduler/placement/policy/least_loaded.h"
 #include "scheduler/placement/policy/prefer_warm.h"
+#include "scheduler/placement/policy/snapshot_fits.h"
 #include "scheduler/placement/policy/snapshot_here.h"
 
 namespace thaw::scheduler {
@@ -39,6 +40,7 @@ bool HasRoom(const PlacementRequest& request, const Candidate& candidate) {
 Placement Placement::Default(SchedulerMetrics& metrics) {
   std::vector<std::unique_ptr<PlacementPolicy>> policies;
   policies.push_back(std::make_unique<PreferWarm>());
+  policies.push_back(std::make_unique<SnapshotFits>());
   policies.push_back(std::make_unique<SnapshotHere>());
   policies.push_back(std::make_unique<LeastLoaded>());
   return Placement(std::move(policies), metrics);
@@ -88,7 +90,7 @@ absl::StatusOr<const Candidate*> Placement::Choose(const PlacementRequest& reque
     for (const Candidate* candidate : left) {
       const double score = policy->Score(request, *candidate);
       if (best.empty() || score > best_score) {
-        best = {candidate};
+        best.assign(1, candidate);
         best_score = score;
       } else if (score == best_score) {
         best.push_back(candidate);

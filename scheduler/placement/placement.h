@@ -22,7 +22,7 @@ class Placement {
   Placement(std::vector<std::unique_ptr<PlacementPolicy>> policies, SchedulerMetrics& metrics)
       : policies_(std::move(policies)), metrics_(metrics) {}
 
-  // Warm instances first, then where the snapshot is, then the least loaded.
+  // Warm instances first, then where the snapshot can be restored, then where it is, then the least loaded.
   static Placement Default(SchedulerMetrics& metrics);
 
   // The chosen one of `candidates`.

@@ -39,7 +39,12 @@ class CatalogueService final : public v1::Catalogue::CallbackService {
   }
   ServerUnaryReactor* DeleteApp(CallbackServerContext* context, const common::v1::DeleteAppRequest* request,
                                 common::v1::DeleteAppResponse*) override {
-    return Write(context, [=, this] { return catalogue().DeleteApp(request->id()); });
+    return Write(context, [=, this] {
+      absl::Status status = catalogue().DeleteApp(request->id());
+      // The app is gone whatever becomes of its secrets: what is left the next start drops.
+      if (status.ok()) (void)scheduler_.secrets().DropApp(request->id());
+      return status;
+    });
   }
 
   ServerUnaryReactor* CreateFunction(CallbackServerContext* context, const common::v1::CreateFunctionRequest* request,
@@ -95,9 +100,26 @@ class CatalogueService final : public v1::Catalogue::CallbackService {
     return Write(context, [=, this] { return scheduler_.cluster().DeleteSnapshot(request->id()); });
   }
 
+  ServerUnaryReactor* SetSecret(CallbackServerContext* context, const common::v1::SetSecretRequest* request,
+                                common::v1::Secret* response) override {
+    return Write(context, [=, this] { return Fill(scheduler_.cluster().SetSecret(*request), response); });
+  }
+  ServerUnaryReactor* ListSecrets(CallbackServerContext* context, const common::v1::ListSecretsRequest* request,
+                                  common::v1::ListSecretsResponse* response) override {
+    return Read(context, [=, this] {
+      if (auto app = catalogue().GetApp(request->app_id(), ""); !app.ok()) return app.status();
+      for (auto& secret : scheduler_.secrets().List(request->app_id())) *response->add_secrets() = std::move(secret);
+      return absl::OkStatus();
+    });
+  }
+  ServerUnaryReactor* DeleteSecret(CallbackServerContext* context, const common::v1::DeleteSecretRequest* request,
+                                   common::v1::DeleteSecretResponse*) override {
+    return Write(context, [=, this] { return scheduler_.cluster().DeleteSecret(*request); });
+  }
+
   ServerUnaryReactor* GetVersion(CallbackServerContext* context, const v1::GetVersionRequest* request,
                                  v1::VersionState* response) override {
-    return Read(context, [=, this] { return Fill(scheduler_.cluster().GetVersion(request->version_id()), response); });
+    return Read(context, [=, this] { return Fill(scheduler_.cluster().GetVersion(request->version_id(), request->node_id()), response); });
   }
 
  private:

@@ -36,6 +36,9 @@ constexpr const char* kMigrations[] = {
     "CREATE TABLE removed_snapshots (id TEXT PRIMARY KEY, removed_at_us INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE checkpoint_failures (version_id TEXT PRIMARY KEY, failures INTEGER NOT NULL,"
     "  last_error TEXT NOT NULL, failed_at_us INTEGER NOT NULL) WITHOUT ROWID;",
+    // 2 → 3
+    "CREATE TABLE secrets (app_id TEXT NOT NULL, name TEXT NOT NULL, updated_at_us INTEGER NOT NULL,"
+    "  size_bytes INTEGER NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (app_id, name)) WITHOUT ROWID;",
 };
 static_assert(std::size(kMigrations) == SqliteStore::kSchemaVersion);
 
@@ -190,6 +193,21 @@ struct Runner {
         .Integer(failure.failures)
         .Text(failure.last_error)
         .Integer(absl::ToUnixMicros(failure.failed_at))
+        .Step();
+  }
+  int operator()(const SecretRow& secret) const {
+    return Statement(database, "INSERT OR REPLACE INTO secrets VALUES (?,?,?,?,?)")
+        .Text(secret.app_id)
+        .Text(secret.name)
+        .Integer(absl::ToUnixMicros(secret.updated_at))
+        .Integer(secret.size_bytes)
+        .Blob(secret.sealed)
+        .Step();
+  }
+  int operator()(const WriteBatch::DeleteSecret& secret) const {
+    return Statement(database, "DELETE FROM secrets WHERE app_id = ? AND name = ?")
+        .Text(secret.app_id)
+        .Text(secret.name)
         .Step();
   }
   int operator()(const WriteBatch::PutHolder& holder) const {
@@ -352,6 +370,13 @@ absl::StatusOr<StoreContents> SqliteStore::Load() {
          std::string(failures.Column(2)), absl::FromUnixMicros(failures.IntegerColumn(3))});
   }
   if (code != SQLITE_DONE) return Failure(code, "read checkpoint_failures");
+  Statement secrets(database_.get(), "SELECT app_id, name, updated_at_us, size_bytes, sealed FROM secrets");
+  while ((code = secrets.Step()) == SQLITE_ROW) {
+    contents.secrets.push_back({std::string(secrets.Column(0)), std::string(secrets.Column(1)),
+                                absl::FromUnixMicros(secrets.IntegerColumn(2)),
+                                static_cast<std::uint32_t>(secrets.IntegerColumn(3)), std::string(secrets.Column(4))});
+  }
+  if (code != SQLITE_DONE) return Failure(code, "read secrets");
   return contents;
 }
 

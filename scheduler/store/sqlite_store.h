@@ -23,8 +23,8 @@ namespace thaw::scheduler {
 class SqliteStore final : public Store {
  public:
   // The schema this program writes. Version 1: catalogue, snapshots, holders, nodes. Version 2: removed snapshots and
-  // checkpoint failures.
-  static constexpr int kSchemaVersion = 2;
+  // checkpoint failures. Version 3: secrets.
+  static constexpr int kSchemaVersion = 3;
 
   // Opens `path`, making it, or bringing an older schema up to kSchemaVersion in one transaction.
   //

@@ -28,6 +28,15 @@ struct CheckpointFailure {
   absl::Time failed_at;
 };
 
+// A secret of an app; `sealed` is its value as SealingKey::Seal() gives it.
+struct SecretRow {
+  std::string app_id, name;
+  absl::Time updated_at;
+  // Of the value.
+  std::uint32_t size_bytes = 0;
+  std::string sealed;
+};
+
 // All that is kept. `snapshots` carry their holders; nodes are as they registered.
 struct StoreContents {
   std::vector<common::v1::App> apps;
@@ -37,6 +46,7 @@ struct StoreContents {
   std::vector<common::v1::Node> nodes;
   std::vector<RemovedSnapshot> removed_snapshots;
   std::vector<CheckpointFailure> checkpoint_failures;
+  std::vector<SecretRow> secrets;
 };
 
 // Changes that are made together or not at all, in the order they were added.
@@ -57,9 +67,12 @@ class WriteBatch {
   struct DeleteHolder {
     std::string snapshot_id, node_id;
   };
+  struct DeleteSecret {
+    std::string app_id, name;
+  };
   using Operation = std::variant<common::v1::App, common::v1::Function, common::v1::VersionSpec,
                                  common::v1::SnapshotInfo, common::v1::Node, RemovedSnapshot, CheckpointFailure,
-                                 PutHolder, DeleteHolder, Delete>;
+                                 SecretRow, PutHolder, DeleteHolder, DeleteSecret, Delete>;
 
   // A row by its type. A SnapshotInfo's `holders` are ignored: holders are rows of their own.
   WriteBatch& Put(Operation row) {
@@ -71,6 +84,9 @@ class WriteBatch {
   }
   WriteBatch& RemoveHolder(std::string snapshot_id, std::string node_id) {
     return Put(DeleteHolder{std::move(snapshot_id), std::move(node_id)});
+  }
+  WriteBatch& RemoveSecret(std::string app_id, std::string name) {
+    return Put(DeleteSecret{std::move(app_id), std::move(name)});
   }
   WriteBatch& Remove(Table table, std::string id) { return Put(Delete{table, std::move(id)}); }
 

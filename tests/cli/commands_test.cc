@@ -69,11 +69,58 @@ TEST_F(CommandsTest, HelpTeachesWithExamplesAndExitCodes) {
   EXPECT_THAT(env_.out.str(), HasSubstr("Examples:"));
   EXPECT_THAT(env_.out.str(), HasSubstr("Exit codes:"));
   for (const char* command :
-       {"deploy", "invoke", "apps", "functions", "nodes", "snapshot", "logs", "demo", "completion"}) {
+       {"deploy", "invoke", "apps", "functions", "nodes", "snapshot", "secret", "logs", "demo", "completion"}) {
     TestEnvironment env;
     EXPECT_EQ(env.Run({command, "--help"}), 0);
     EXPECT_THAT(env.out.str(), HasSubstr("Examples:")) << command;
   }
+}
+
+TEST_F(CommandsTest, ASecretComesFromStandardInputByteForByteAndIsNotShown) {
+  env_.in.str("s3cret\n");
+  EXPECT_EQ(Run({"secret", "set", "shop", "db.password"}), 0);
+  EXPECT_EQ((env_.client->secrets[{app_.id(), "db.password"}]), "s3cret\n");
+  EXPECT_EQ(env_.out.str(), "secret db.password of app shop set (7 bytes)\n");
+  EXPECT_THAT(env_.out.str() + env_.err.str(), Not(HasSubstr("s3cret")));
+}
+
+TEST_F(CommandsTest, ASecretComesFromAFile) {
+  TempDirectory folder;
+  folder.Write("key", "from a file");
+  EXPECT_EQ(Run({"--json", "secret", "set", "shop", "key", "--from-file", folder.path() + "/key"}), 0);
+  EXPECT_EQ((env_.client->secrets[{app_.id(), "key"}]), "from a file");
+  EXPECT_EQ(Json()["name"], "key");
+  EXPECT_EQ(Json()["size_bytes"], 11);
+  EXPECT_FALSE(Json().contains("value"));
+  TestEnvironment other;
+  other.client = env_.client;
+  EXPECT_NE(other.Run({"secret", "set", "shop", "key", "--from-file", folder.path() + "/none"}), 0);
+  EXPECT_THAT(other.err.str(), HasSubstr("check --from-file"));
+}
+
+TEST_F(CommandsTest, AtATerminalASecretIsAskedFor) {
+  env_.typed = "typed value";
+  EXPECT_EQ(Run({"secret", "set", "shop", "key"}), 0);
+  EXPECT_EQ((env_.client->secrets[{app_.id(), "key"}]), "typed value");
+  EXPECT_THAT(env_.prompt, HasSubstr("value of key"));
+  EXPECT_THAT(env_.out.str() + env_.err.str(), Not(HasSubstr("typed value")));
+}
+
+TEST_F(CommandsTest, SecretsAreListedWithoutTheirValuesAndDeleted) {
+  env_.client->secrets[{app_.id(), "key"}] = "hush";
+  EXPECT_EQ(Run({"secret", "ls", "shop"}), 0);
+  EXPECT_THAT(env_.out.str(), HasSubstr("key"));
+  EXPECT_THAT(env_.out.str(), Not(HasSubstr("hush")));
+  EXPECT_EQ(Run({"secret", "rm", "shop", "key"}), 0);
+  EXPECT_THAT(env_.client->secrets, IsEmpty());
+  EXPECT_EQ(Run({"secret", "rm", "shop", "key"}), 3);
+  EXPECT_THAT(env_.err.str(), HasSubstr("thaw secret ls"));
+}
+
+TEST_F(CommandsTest, ASecretOfAnUnknownAppIsNotReadAtAll) {
+  env_.in.str("s3cret");
+  EXPECT_EQ(Run({"secret", "set", "none", "key"}), 3);
+  EXPECT_EQ(env_.in.tellg(), 0);
 }
 
 TEST_F(CommandsTest, WrongCommandLinesSayWhatWasMeant) {
@@ -374,6 +421,57 @@ TEST_F(CommandsTest, SnapshotIdsCanBeShortenedWhileTheyAreClear) {
   EXPECT_TRUE(env_.client->snapshots.empty());
 }
 
+TEST_F(CommandsTest, SnapshotExplainIsATableWithTheRemedyOfEach) {
+  gatewaypb::ExplainFreezingResponse known;
+  known.set_version_id("0123456789abcdef0123456789abcdef");
+  auto* look = known.add_diagnoses();
+  look->set_node_id("a");
+  look->set_instance_id("i1");
+  look->set_occasion("look");
+  look->mutable_at()->set_seconds(absl::ToUnixSeconds(env_.clock.Now()) - 2);
+  auto* finding = look->add_findings();
+  finding->set_kind(commonpb::OBSTACLE_KIND_TCP);
+  finding->set_what("10.0.0.2:41022 -> 10.0.0.7:5432");
+  finding->set_pid(10001);
+  finding->set_fd(14);
+  finding->add_opened_by("com.shop.Db.connect(Db.java:31)");
+  finding->set_action(commonpb::OBSTACLE_ACTION_ERROR);
+  finding->set_blocks(true);
+  finding->set_remedy("close it before the checkpoint");
+  auto* failed = known.add_diagnoses();
+  failed->set_node_id("b");
+  failed->set_occasion("checkpoint");
+  failed->set_error("criu dump failed");
+  failed->set_raw_log("Error (a.c:1): something");
+  failed->add_uncured("openssl: statically linked");
+  env_.client->explanation = known;
+  EXPECT_EQ(Run({"snapshot", "explain", "shop/hello"}), 0);
+  EXPECT_EQ(env_.client->explained.back().function().path(), "shop/hello");
+  EXPECT_THAT(env_.out.str(), HasSubstr("look at instance i1 on node a, 2 s ago: it can't be frozen\n"));
+  EXPECT_THAT(env_.out.str(),
+              HasSubstr("tcp   10.0.0.2:41022 -> 10.0.0.7:5432 (descriptor 14)  com.shop.Db.connect(Db.java:31)  error   close it "
+                        "before the checkpoint\n"));
+  EXPECT_THAT(env_.out.str(), HasSubstr("criu dump failed"));
+  EXPECT_THAT(env_.out.str(), HasSubstr("openssl: statically linked"));
+  env_.out.str("");
+  EXPECT_EQ(Run({"snapshot", "explain", "shop/hello", "--json"}), 0);
+  EXPECT_EQ(Json()["diagnoses"][0]["findings"][0]["kind"], "tcp");
+  EXPECT_EQ(Json()["diagnoses"][0]["findings"][0]["action"], "error");
+  EXPECT_EQ(Json()["diagnoses"][0]["findings"][0]["blocks"], true);
+  EXPECT_EQ(Json()["diagnoses"][1]["raw_log"], "Error (a.c:1): something");
+  env_.out.str("");
+  EXPECT_EQ(Run({"snapshot", "explain", "shop/hello", "--raw-log"}), 0);
+  EXPECT_EQ(env_.out.str(), "Error (a.c:1): something\n");
+}
+
+TEST_F(CommandsTest, SnapshotExplainSaysWhenNothingIsInTheWay) {
+  gatewaypb::ExplainFreezingResponse known;
+  known.add_diagnoses()->set_occasion("look");
+  env_.client->explanation = known;
+  EXPECT_EQ(Run({"snapshot", "explain", "shop/hello"}), 0);
+  EXPECT_THAT(env_.out.str(), HasSubstr("nothing stands in the way\n"));
+}
+
 TEST_F(CommandsTest, NodesSayWhyTheyAreNotReady) {
   EXPECT_EQ(Run({"nodes"}), 0);
   EXPECT_THAT(env_.out.str(), HasSubstr("suspect"));
@@ -426,6 +524,36 @@ TEST_F(CommandsTest, DeployPrintsIdsInvokeCommandAndUrl) {
   EXPECT_EQ(Json()["outcome"], "unchanged");
   EXPECT_EQ(Json()["function"]["memory_mib"], 256);
   EXPECT_EQ(Json()["image_built"], false);
+}
+
+TEST_F(CommandsTest, DeployWarnsOfAProgramWhoseRandomNumbersCanNotBeCured) {
+  TempDirectory directory;
+  directory.Write("func.yaml", "schema_version: 20180708\nname: new\n");
+  directory.Write("Dockerfile", "FROM scratch\n");
+  std::string program("\x7f"
+                      "ELF\x02\x01\x01",
+                      7);
+  program.resize(64, '\0');
+  env_.docker.image_command = "/thaw/init\n--\nnative\nserve\n";
+  env_.docker.image_files["/usr/bin/native"] = program + "error instantiating drbg";
+  EXPECT_EQ(Run({"deploy", directory.path(), "--app", "shop"}), 0);
+  EXPECT_THAT(env_.err.str(), HasSubstr("it will not be frozen: /usr/bin/native: openssl: "));
+  EXPECT_TRUE(env_.docker.containers.empty());
+  env_.err.str("");
+  env_.docker.image_files["/usr/bin/native"] = program;
+  EXPECT_EQ(Run({"deploy", directory.path(), "--app", "shop"}), 0);
+  EXPECT_THAT(env_.err.str(), Not(HasSubstr("frozen")));
+}
+
+TEST_F(CommandsTest, UrlsFollowWhetherTheGatewayIsCalledWithTls) {
+  TempDirectory directory;
+  directory.Write("func.yaml", "schema_version: 20180708\nname: new\n");
+  directory.Write("Dockerfile", "FROM scratch\n");
+  EXPECT_EQ(Run({"deploy", directory.path(), "--app", "shop", "--server", "thaw.example:7000"}), 0);
+  EXPECT_THAT(env_.out.str(), HasSubstr("curl -X POST http://thaw.example:8080/invoke/"));
+  env_.out.str("");
+  EXPECT_EQ(Run({"deploy", directory.path(), "--app", "shop", "--server", "thaw.example:7000", "--tls-ca", "ca.pem"}), 0);
+  EXPECT_THAT(env_.out.str(), HasSubstr("curl -X POST https://thaw.example:8443/invoke/"));
 }
 
 TEST_F(CommandsTest, BadFuncFileIsAUsageErrorWithItsLine) {

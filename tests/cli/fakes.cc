@@ -107,6 +107,31 @@ absl::Status FakeGatewayClient::DeleteApp(const std::string& id) {
   return apps.erase(gone) == 1 ? absl::OkStatus() : absl::NotFoundError("no such app");
 }
 
+absl::StatusOr<commonpb::Secret> FakeGatewayClient::SetSecret(const commonpb::SetSecretRequest& request) {
+  if (!reachable.ok()) return reachable;
+  secrets[{request.app_id(), request.name()}] = request.value();
+  commonpb::Secret secret;
+  secret.set_app_id(request.app_id());
+  secret.set_name(request.name());
+  secret.set_size_bytes(static_cast<std::uint32_t>(request.value().size()));
+  return secret;
+}
+
+absl::StatusOr<std::vector<commonpb::Secret>> FakeGatewayClient::ListSecrets(const std::string& app_id) {
+  std::vector<commonpb::Secret> list;
+  for (const auto& [key, value] : secrets) {
+    if (key.first != app_id) continue;
+    list.emplace_back().set_name(key.second);
+    list.back().set_size_bytes(static_cast<std::uint32_t>(value.size()));
+  }
+  return list;
+}
+
+absl::Status FakeGatewayClient::DeleteSecret(const std::string& app_id, const std::string& name) {
+  if (secrets.erase({app_id, name}) == 1) return absl::OkStatus();
+  return WithReason(absl::NotFoundError(absl::StrCat("secret ", name, " not found")), reason::kSecretNotFound);
+}
+
 absl::StatusOr<commonpb::Function> FakeGatewayClient::CreateFunction(const commonpb::Function& function) {
   commonpb::Function made = function;
   made.set_id(TestId(next_id_++));
@@ -258,8 +283,12 @@ absl::StatusOr<ProcessResult> FakeDocker::Run(const ProcessSpec& spec) {
   if (command == "version") return said("20.10.24\n");
   if (command == "image" && argv[2] == "inspect") {
     const auto it = images.find(argv.back());
-    if (it == images.end()) return failed(absl::StrCat("Error: No such image: ", argv.back()));
-    return said(absl::StrCat(it->second, " 1000\n"));
+    if (it == images.end()) {
+      const auto by_id = std::find_if(images.begin(), images.end(), [&](const auto& i) { return i.second == argv.back(); });
+      if (by_id == images.end()) return failed(absl::StrCat("Error: No such image: ", argv.back()));
+    }
+    if (absl::StrContains(argv[4], ".Config.Entrypoint")) return said(image_command);
+    return said(absl::StrCat(it == images.end() ? argv.back() : it->second, " 1000\n"));
   }
   if (command == "image" && argv[2] == "ls") {
     // --filter reference=PREFIX/*
@@ -296,6 +325,12 @@ absl::StatusOr<ProcessResult> FakeDocker::Run(const ProcessSpec& spec) {
     const std::string id = argv[3];
     containers[id] = {};
     return said(id + "\n");
+  }
+  if (command == "cp" && argv[2] == "--follow-link") {
+    const auto file = image_files.find(argv[3].substr(argv[3].find(':') + 1));
+    if (file == image_files.end()) return failed("Error: No such container:path: " + argv[3]);
+    std::ofstream(argv[4], std::ios::binary) << file->second;
+    return said("");
   }
   if (command == "cp") {
     if (absl::StrContains(argv[3], ":")) {
@@ -374,6 +409,12 @@ int TestEnvironment::Run(const std::vector<std::string>& arguments) {
         if (it == variables.end()) return std::nullopt;
         return it->second;
       },
+      .ask_hidden = typed.has_value() ? std::function<std::optional<std::string>(const std::string&)>(
+                                            [this](const std::string& asked) {
+                                              prompt = asked;
+                                              return typed;
+                                            })
+                                      : nullptr,
       .connect = [this](const ConnectionOptions& options) -> absl::StatusOr<std::shared_ptr<GatewayClient>> {
         connected = options;
         return std::shared_ptr<GatewayClient>(client);

@@ -62,6 +62,14 @@ class FakeGatewayClient : public GatewayClient {
   absl::StatusOr<commonpb::SnapshotInfo> GetSnapshot(const std::string& id) override;
   absl::Status DeleteSnapshot(const std::string& id) override;
   absl::StatusOr<commonpb::SnapshotInfo> CreateSnapshot(const std::string& function_id) override;
+  absl::StatusOr<commonpb::Secret> SetSecret(const commonpb::SetSecretRequest& request) override;
+  absl::StatusOr<std::vector<commonpb::Secret>> ListSecrets(const std::string& app_id) override;
+  absl::Status DeleteSecret(const std::string& app_id, const std::string& name) override;
+  absl::StatusOr<gatewaypb::ExplainFreezingResponse> ExplainFreezing(
+      const gatewaypb::ExplainFreezingRequest& request) override {
+    explained.push_back(request);
+    return explanation;
+  }
   absl::StatusOr<std::vector<std::string>> FindImage(const std::string& image_id) override;
   absl::StatusOr<gatewaypb::PushImageResponse> PushImage(
       const gatewaypb::PushImageRequest::Header& header,
@@ -80,6 +88,9 @@ class FakeGatewayClient : public GatewayClient {
   std::vector<commonpb::SnapshotInfo> snapshots;
   // What CreateSnapshot() answers; OK: it adds the function's next snapshot.
   absl::Status freezing;
+  std::map<std::pair<std::string, std::string>, std::string> secrets;  // app id and name -> value
+  absl::StatusOr<gatewaypb::ExplainFreezingResponse> explanation = gatewaypb::ExplainFreezingResponse();
+  std::vector<gatewaypb::ExplainFreezingRequest> explained;
   std::map<std::string, std::vector<std::string>> images;  // image id -> nodes
   std::vector<gatewaypb::LogLine> log;
   gatewaypb::ServerInfo server_info;
@@ -121,6 +132,9 @@ class FakeDocker final : public ProcessRunner {
   bool daemon = true;
   ProcessResult build_result;
   std::string archive = "archive";
+  // Of any image: its ENTRYPOINT and CMD, one word a line; path -> content of what can be copied out of it.
+  std::string image_command;
+  std::map<std::string, std::string> image_files;
   // Answers programs other than docker.
   std::function<absl::StatusOr<ProcessResult>(const ProcessSpec&)> other;
 
@@ -156,6 +170,9 @@ struct TestEnvironment {
   std::ostringstream out, err;
   std::map<std::string, std::string> variables;
   Terminal out_terminal;
+  // What is typed when asked for something hidden; unset: standard input is no terminal.
+  std::optional<std::string> typed;
+  std::string prompt;
   ConnectionOptions connected;
 };
 

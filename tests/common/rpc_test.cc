@@ -97,6 +97,21 @@ TEST_F(SecurityTest, TrustedNetworkIsTheOperatorsWord) {
   const auto security = Security::Load(options);
   ASSERT_TRUE(security.ok());
   EXPECT_TRUE((*security)->CheckListenAddress("0.0.0.0:7000").ok());
+  EXPECT_TRUE((*security)->CheckPlainListenAddress("0.0.0.0:7000").ok());
+}
+
+TEST_F(SecurityTest, CertificateDoesNotHelpAListenerWithoutTls) {
+  Write("0123456789abcdef");
+  SecurityOptions options = Options();
+  // What is in them is gRPC's business, at the first connection.
+  options.tls_cert_file = options.tls_key_file = options.tls_ca_file = path_;
+  const auto security = Security::Load(options);
+  ASSERT_TRUE(security.ok()) << security.status();
+  EXPECT_TRUE((*security)->CheckListenAddress("0.0.0.0:7000").ok());
+  EXPECT_TRUE((*security)->CheckPlainListenAddress("127.0.0.1:7000").ok());
+  const absl::Status refused = (*security)->CheckPlainListenAddress("0.0.0.0:7000");
+  EXPECT_TRUE(absl::IsFailedPrecondition(refused));
+  EXPECT_NE(refused.message().find("--trusted-network"), absl::string_view::npos);
 }
 
 TEST_F(SecurityTest, BadTokensAndHalfATlsAreRefused) {

@@ -93,9 +93,9 @@ def main():
             check(address == "127.0.0.1", f"port {port} is published on '{address}'")
     elif kind == "offered":
         offered = [(port, target) for address, port, target in check_cluster(services) if address == "192.0.2.7"]
-        check(len(offered) == 5, f"offered are {offered}")
+        check(len(offered) == 6, f"offered are {offered}")
         for _, target in offered:
-            check(target in ("7000", "7100", "7200"), f"the port {target}, which has no TLS, is offered")
+            check(target in ("7000", "8443", "7100", "7200"), f"the port {target}, which has no TLS, is offered")
         for name, service in services.items():
             if name != "prometheus":
                 check("THAW_TLS_CERT" in environment(service), f"{name} has no certificate")

@@ -38,6 +38,14 @@ class FakeAgentServer::Functions final : public pb::Functions::Service {
     return ToGrpcStatus(reply.status);
   }
 
+  grpc::Status Explain(grpc::ServerContext* context, const pb::ExplainRequest*, pb::ExplainResponse* response) override {
+    if (const auto checked = fake_.Check(context); !checked.ok()) return checked;
+    absl::MutexLock lock(&fake_.mu_);
+    if (!fake_.explanation_.ok()) return ToGrpcStatus(fake_.explanation_.status());
+    *response = *fake_.explanation_;
+    return grpc::Status::OK;
+  }
+
   grpc::Status InvokeStream(grpc::ServerContext* context,
                             grpc::ServerReaderWriter<pb::InvokeStreamResponse, pb::InvokeStreamRequest>* stream) override {
     if (const auto checked = fake_.Check(context); !checked.ok()) return checked;

@@ -9,6 +9,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "common/rpc/security.h"
@@ -63,6 +64,12 @@ class FakeAgentServer {
   void set_freeze_failure(absl::Status failure) ABSL_LOCKS_EXCLUDED(mu_);
   std::vector<std::string> frozen() const ABSL_LOCKS_EXCLUDED(mu_);
 
+  // What Explain answers for every version; NOT_FOUND at first.
+  void set_explanation(absl::StatusOr<agent::v1::ExplainResponse> explanation) ABSL_LOCKS_EXCLUDED(mu_) {
+    absl::MutexLock lock(&mu_);
+    explanation_ = std::move(explanation);
+  }
+
   // Image archives by id.
   void AddImage(const std::string& id, const std::string& archive) ABSL_LOCKS_EXCLUDED(mu_);
   std::map<std::string, std::string> images() const ABSL_LOCKS_EXCLUDED(mu_);
@@ -98,6 +105,7 @@ class FakeAgentServer {
   absl::Status log_failure_ ABSL_GUARDED_BY(mu_);
   absl::Status freeze_failure_ ABSL_GUARDED_BY(mu_);
   std::vector<std::string> frozen_ ABSL_GUARDED_BY(mu_);
+  absl::StatusOr<agent::v1::ExplainResponse> explanation_ ABSL_GUARDED_BY(mu_) = absl::NotFoundError("never run here");
   std::map<std::string, std::string> images_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, std::vector<std::string>> logs_ ABSL_GUARDED_BY(mu_);
 };

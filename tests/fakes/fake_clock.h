@@ -1,6 +1,7 @@
 #ifndef THAW_TESTS_FAKES_FAKE_CLOCK_H_
 #define THAW_TESTS_FAKES_FAKE_CLOCK_H_
 
+#include <algorithm>
 #include <map>
 #include <utility>
 #include <vector>

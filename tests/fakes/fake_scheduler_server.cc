@@ -150,6 +150,25 @@ class FakeSchedulerServer::Catalogue final : public pb::Catalogue::Service {
     return grpc::Status::OK;
   }
 
+  grpc::Status SetSecret(grpc::ServerContext* context, const cat::SetSecretRequest* request,
+                         cat::Secret* response) override {
+    if (const auto checked = fake_.Check(context); !checked.ok()) return checked;
+    response->set_name(request->name());
+    response->set_size_bytes(static_cast<std::uint32_t>(request->value().size()));
+    return grpc::Status::OK;
+  }
+  grpc::Status ListSecrets(grpc::ServerContext* context, const cat::ListSecretsRequest* request,
+                           cat::ListSecretsResponse* response) override {
+    if (const auto checked = fake_.Check(context); !checked.ok()) return checked;
+    response->add_secrets()->set_app_id(request->app_id());
+    return grpc::Status::OK;
+  }
+  grpc::Status DeleteSecret(grpc::ServerContext* context, const cat::DeleteSecretRequest* request,
+                            cat::DeleteSecretResponse*) override {
+    if (const auto checked = fake_.Check(context); !checked.ok()) return checked;
+    return ToGrpcStatus(WithReason(absl::NotFoundError("no secret " + request->name()), reason::kSecretNotFound));
+  }
+
   grpc::Status ListNodes(grpc::ServerContext* context, const cat::ListNodesRequest*,
                          cat::ListNodesResponse* response) override {
     if (const auto checked = fake_.Check(context); !checked.ok()) return checked;

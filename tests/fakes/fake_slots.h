@@ -29,6 +29,14 @@ class FakeSlotInit final : public agent::SlotInit {
     absl::Status reset_result ABSL_GUARDED_BY(mu);
     agent::StartOrder last_start ABSL_GUARDED_BY(mu);
     agent::RestoreOrder last_restore ABSL_GUARDED_BY(mu);
+    agent::DumpOrder last_dump ABSL_GUARDED_BY(mu);
+    std::vector<agent::ProcessRandomness> randomness ABSL_GUARDED_BY(mu);
+    agent::Given last_given ABSL_GUARDED_BY(mu);
+    absl::Status give_result ABSL_GUARDED_BY(mu);
+    agent::DumpOrder last_dump ABSL_GUARDED_BY(mu);
+    // What a look finds.
+    std::vector<thaw::common::v1::Finding> findings ABSL_GUARDED_BY(mu);
+    absl::Status look_result ABSL_GUARDED_BY(mu);
 
     void Tell(const agent::InitEvent& event) ABSL_LOCKS_EXCLUDED(mu) {
       EventHandler told;
@@ -66,9 +74,22 @@ class FakeSlotInit final : public agent::SlotInit {
     control_->status.meta = order.meta;
     return 10001;
   }
+  absl::StatusOr<agent::DumpReport> Save(const std::string& dir, absl::Duration) override {
+    absl::MutexLock lock(&control_->mu);
+    control_->orders.push_back(absl::StrCat("save ", dir));
+    if (!control_->dump_result.ok()) return control_->dump_result;
+    return agent::DumpReport();
+  }
+  absl::StatusOr<std::vector<thaw::common::v1::Finding>> Look(absl::Duration) override {
+    absl::MutexLock lock(&control_->mu);
+    if (!control_->look_result.ok()) return control_->look_result;
+    return control_->findings;
+  }
   absl::StatusOr<agent::DumpReport> Dump(const agent::DumpOrder& order) override {
     absl::MutexLock lock(&control_->mu);
+    control_->last_dump = order;
     control_->orders.push_back(absl::StrCat("dump ", order.dir));
+    control_->last_dump = order;
     if (!control_->dump_result.ok()) return control_->dump_result;
     agent::DumpReport report;
     report.resume_marker = "resume-1";
@@ -77,9 +98,18 @@ class FakeSlotInit final : public agent::SlotInit {
     report.uid = report.gid = 1000;
     return report;
   }
-  absl::Status Resume(absl::Duration) override {
+  absl::StatusOr<std::vector<agent::ProcessRandomness>> Randomness(absl::Duration) override {
     absl::MutexLock lock(&control_->mu);
-    control_->orders.push_back("resume");
+    return control_->randomness;
+  }
+  absl::Status Resume(absl::string_view why_not, absl::Duration) override {
+    absl::MutexLock lock(&control_->mu);
+    control_->orders.push_back(why_not.empty() ? "resume" : absl::StrCat("resume: ", why_not));
+    return absl::OkStatus();
+  }
+  absl::Status Refuse(absl::string_view why, absl::Duration) override {
+    absl::MutexLock lock(&control_->mu);
+    control_->orders.push_back(absl::StrCat("refuse: ", why));
     return absl::OkStatus();
   }
   absl::StatusOr<int> Restore(const agent::RestoreOrder& order) override {
@@ -91,6 +121,14 @@ class FakeSlotInit final : public agent::SlotInit {
     control_->status.instance_id = order.instance_id;
     control_->status.meta = order.meta;
     return 10001;
+  }
+  absl::Status Give(const agent::Given& given, absl::Duration) override {
+    absl::MutexLock lock(&control_->mu);
+    control_->orders.push_back("give");
+    if (!control_->give_result.ok()) return control_->give_result;
+    control_->last_given = given;
+    control_->status.sealed = control_->status.sealed || given.sealed;
+    return absl::OkStatus();
   }
   absl::Status Kill(const std::string& signal, absl::Duration) override {
     absl::MutexLock lock(&control_->mu);

@@ -34,6 +34,7 @@ class FakeStore final : public scheduler::Store {
     for (const auto& [id, row] : tables_.nodes) contents.nodes.push_back(row);
     for (const auto& [id, row] : tables_.removed_snapshots) contents.removed_snapshots.push_back(row);
     for (const auto& [id, row] : tables_.checkpoint_failures) contents.checkpoint_failures.push_back(row);
+    for (const auto& [key, row] : tables_.secrets) contents.secrets.push_back(row);
     return contents;
   }
 
@@ -64,6 +65,7 @@ class FakeStore final : public scheduler::Store {
     std::map<std::string, common::v1::Node> nodes;
     std::map<std::string, scheduler::RemovedSnapshot> removed_snapshots;
     std::map<std::string, scheduler::CheckpointFailure> checkpoint_failures;
+    std::map<std::pair<std::string, std::string>, scheduler::SecretRow> secrets;
   };
 
   struct Writer {
@@ -105,6 +107,14 @@ class FakeStore final : public scheduler::Store {
     }
     absl::Status operator()(const scheduler::CheckpointFailure& row) const {
       tables.checkpoint_failures[row.version_id] = row;
+      return absl::OkStatus();
+    }
+    absl::Status operator()(const scheduler::SecretRow& row) const {
+      tables.secrets[{row.app_id, row.name}] = row;
+      return absl::OkStatus();
+    }
+    absl::Status operator()(const scheduler::WriteBatch::DeleteSecret& secret) const {
+      tables.secrets.erase({secret.app_id, secret.name});
       return absl::OkStatus();
     }
     absl::Status operator()(const scheduler::WriteBatch::PutHolder& holder) const {

@@ -6,7 +6,9 @@
 
 #include <thread>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
 #include "common/log/log.h"
 #include "common/rpc/status.h"
 #include "common/status/reasons.h"
@@ -119,6 +121,34 @@ TEST_F(AdminTest, CatalogueIsForwardedWithTheTokenAndItsErrorsPass) {
   EXPECT_EQ(scheduler_.refused(), 0);
 }
 
+TEST_F(AdminTest, SecretsAreForwarded) {
+  {
+    grpc::ClientContext context;
+    cat::SetSecretRequest request;
+    request.set_app_id("app-id");
+    request.set_name("key");
+    request.set_value("value");
+    cat::Secret secret;
+    ASSERT_TRUE(admin_->SetSecret(&context, request, &secret).ok());
+    EXPECT_EQ(secret.name(), "key");
+    EXPECT_EQ(secret.size_bytes(), 5u);
+  }
+  {
+    grpc::ClientContext context;
+    cat::ListSecretsRequest request;
+    request.set_app_id("app-id");
+    cat::ListSecretsResponse response;
+    ASSERT_TRUE(admin_->ListSecrets(&context, request, &response).ok());
+    ASSERT_EQ(response.secrets_size(), 1);
+    EXPECT_EQ(response.secrets(0).app_id(), "app-id");
+  }
+  grpc::ClientContext context;
+  cat::DeleteSecretRequest request;
+  request.set_name("none");
+  cat::DeleteSecretResponse response;
+  EXPECT_EQ(ReasonOf(FromGrpcStatus(admin_->DeleteSecret(&context, request, &response))), reason::kSecretNotFound);
+}
+
 TEST_F(AdminTest, DeadSchedulerIsNamedAndRetryable) {
   scheduler_.Stop();
   grpc::ClientContext context;
@@ -148,6 +178,44 @@ TEST_F(AdminTest, CallsAfterAnUpdatesAnswerRunTheNewVersion) {
   ASSERT_TRUE(admin_->UpdateFunction(&context, request, &function).ok());
   EXPECT_EQ(*VersionThatRuns(), function.version_id());
   EXPECT_NE(function.version_id(), *before);
+}
+
+TEST_F(AdminTest, ExplainFreezingMergesAllNodesNewestFirstAndNamesThoseThatFail) {
+  const auto diagnosed = [](std::int64_t second, const char* occasion) {
+    agent::v1::ExplainResponse response;
+    auto* diagnosis = response.add_diagnoses();
+    diagnosis->mutable_at()->set_seconds(second);
+    diagnosis->set_occasion(occasion);
+    diagnosis->add_findings()->set_what("/data/x");
+    return response;
+  };
+  const auto explain = [this](v1::ExplainFreezingResponse& response) {
+    grpc::ClientContext context;
+    v1::ExplainFreezingRequest request;
+    request.mutable_function()->set_id("fn");
+    return FromGrpcStatus(admin_->ExplainFreezing(&context, request, &response));
+  };
+  v1::ExplainFreezingResponse nothing;
+  const absl::Status unknown = explain(nothing);
+  EXPECT_TRUE(absl::IsFailedPrecondition(unknown)) << unknown;
+  EXPECT_EQ(ReasonOf(unknown), "NOTHING_KNOWN");
+
+  a_.set_explanation(diagnosed(100, "checkpoint"));
+  b_.set_explanation(diagnosed(200, "look"));
+  v1::ExplainFreezingResponse both;
+  ASSERT_TRUE(explain(both).ok());
+  ASSERT_EQ(both.diagnoses_size(), 2);
+  EXPECT_EQ(both.diagnoses(0).node_id(), "b");
+  EXPECT_EQ(both.diagnoses(1).node_id(), "a");
+  EXPECT_EQ(both.diagnoses(1).findings(0).what(), "/data/x");
+  EXPECT_NE(both.version_id(), "");
+
+  b_.set_explanation(absl::InternalError("its disk is full"));
+  v1::ExplainFreezingResponse one;
+  ASSERT_TRUE(explain(one).ok());
+  ASSERT_EQ(one.diagnoses_size(), 2);
+  EXPECT_EQ(one.diagnoses(0).node_id(), "b");
+  EXPECT_THAT(one.diagnoses(0).error(), HasSubstr("its disk is full"));
 }
 
 TEST_F(AdminTest, FindImageAsksAllNodes) {

@@ -7,7 +7,9 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
 #include "common/status/reasons.h"
 #include "tests/fakes/fake_agent_server.h"
 #include "tests/gateway/agent_process.h"

@@ -10,6 +10,8 @@
 #include <sstream>
 #include <thread>
 
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "common/ids/ids.h"
 #include "common/log/log.h"
 #include "common/rpc/client.h"
@@ -632,6 +634,8 @@ TEST(GatewayCreateTest, AddressInUseIsSaid) {
   Options options;
   options.listen = "127.0.0.1:0";
   options.http_listen = "127.0.0.1:0";
+  // Not the default one: a cluster may run on this machine.
+  options.scheduler = "127.0.0.1:1";
   auto first = Gateway::Create(options, Security::ForTesting(kToken), NullLogger());
   ASSERT_TRUE(first.ok());
   options.http_listen = absl::StrCat("127.0.0.1:", (*first)->http_port());

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "common/executor/timer_thread.h"
 #include "common/log/log.h"
 #include "common/metrics/metrics.h"

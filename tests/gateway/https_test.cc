@@ -9,15 +9,19 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <fstream>
+#include <sstream>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/ids/ids.h"
 #include "common/log/log.h"
+#include "gateway/gateway.h"
 #include "gateway/http/server.h"
 #include "tests/fakes/fake_agent_client.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/fake_scheduler_client.h"
+#include "tests/fakes/fake_scheduler_server.h"
 #include "tests/gateway/raw_http_client.h"
 
 namespace thaw::gateway {
@@ -28,6 +32,7 @@ using ::testing::StartsWith;
 using ::thaw::testing::FakeAgentClient;
 using ::thaw::testing::FakeClock;
 using ::thaw::testing::FakeSchedulerClient;
+using ::thaw::testing::FakeSchedulerServer;
 using ::thaw::testing::MakeLease;
 using ::thaw::testing::RawHttpClient;
 using ::thaw::testing::WarmAnswer;
@@ -185,6 +190,43 @@ TEST_F(HttpsTest, CertificateThatCannotBeReadIsNamed) {
   const absl::Status status = Start();
   EXPECT_TRUE(absl::IsInvalidArgument(status));
   EXPECT_THAT(std::string(status.message()), HasSubstr("/nowhere/cert.pem"));
+}
+
+// Prometheus and health checks go on speaking HTTP in clear, on loopback or the compose network.
+TEST_F(HttpsTest, GatewayWithACertificateHasBothListeners) {
+  FakeSchedulerServer scheduler("a-token-for-tests");
+  scheduler.Start();
+  Options options;
+  options.listen = options.http_listen = options.https_listen = "127.0.0.1:0";
+  options.scheduler = scheduler.address();
+  options.security.tls_cert_file = options_.tls_cert_file;
+  options.security.tls_key_file = options_.tls_key_file;
+  options.port_file = folder_ + "/ports";
+  auto gateway = Gateway::Create(options, Security::ForTesting("a-token-for-tests"), NullLogger());
+  ASSERT_TRUE(gateway.ok()) << gateway.status();
+  EXPECT_EQ(RawHttpClient((*gateway)->http_port()).Get("/healthz").status, 200);
+  TlsClient client((*gateway)->https_port());
+  ASSERT_TRUE(client.connected());
+  client.Send("GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  EXPECT_THAT(client.ReadUntil("never"), HasSubstr("ok\n"));
+  std::ifstream file(options.port_file);
+  std::stringstream text;
+  text << file.rdbuf();
+  EXPECT_THAT(text.str(), HasSubstr(absl::StrCat("https=", (*gateway)->https_port(), "\n")));
+  (void)std::remove(options.port_file.c_str());
+  const absl::Time limit = absl::Now() + absl::Seconds(10);
+  while (!(*gateway)->Readiness().ok() && absl::Now() < limit) absl::SleepFor(absl::Milliseconds(5));
+  EXPECT_TRUE((*gateway)->Readiness().ok());
+  gateway->reset();
+  scheduler.Stop();
+}
+
+TEST(HttpsOptionsTest, ListenerWithoutACertificateIsRefused) {
+  Options options;
+  options.https_listen = "127.0.0.1:0";
+  const absl::Status status = options.Validate();
+  EXPECT_TRUE(absl::IsInvalidArgument(status));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("--https-listen"));
 }
 
 }  // namespace

@@ -1,8 +1,11 @@
+#include <algorithm>
+
 #include "gateway/invoke/invoker.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
 #include "common/log/log.h"
 #include "common/metrics/metrics.h"
 #include "common/status/reasons.h"

@@ -28,7 +28,11 @@ namespace {
 namespace gw = thaw::gateway::v1;
 namespace fs = std::filesystem;
 
-constexpr char kRuntimeImage[] = "thaw/java-runtime:latest";
+// THAW_JAVA_RUNTIME_IMAGE names another one than deploy's.
+std::string RuntimeImage() {
+  const char* given = getenv("THAW_JAVA_RUNTIME_IMAGE");
+  return given != nullptr ? given : "thaw/java-runtime:latest";
+}
 constexpr absl::Duration kStartLimit = absl::Minutes(2);
 constexpr absl::Duration kAdminLimit = absl::Seconds(20);
 
@@ -37,10 +41,13 @@ void SetDeadline(grpc::ClientContext& context, absl::Duration limit) {
 }
 
 // Where deploy/images/build-fdk leaves its jars.
-std::string TestFunctionsDir() {
-  const char* out = getenv("THAW_OUT");
-  return absl::StrCat(out != nullptr ? out : THAW_OUT_DIR, "/fdk/functions");
+std::string FdkDir(const std::string& project) {
+  return absl::StrCat(OutDir(), "/fdk/", project);
 }
+std::string TestFunctionsDir() { return FdkDir("functions"); }
+
+// Where images_criu of deploy/lib/images.sh leaves the self-contained CRIU.
+std::string CriuBundleDir() { return OutDir() + "/criu"; }
 
 }  // namespace
 
@@ -63,6 +70,7 @@ absl::Status Cluster::Bring() {
   dir_ = mkdtemp(pattern);
   suffix_ = NewHexId(3);
   std::ofstream(token_file()) << NewHexId(16) << "\n";
+  RETURN_IF_ERROR(MakeCriuBundle());
   RETURN_IF_ERROR(StartScheduler());
   RETURN_IF_ERROR(StartGateway());
   for (const std::string& node : options_.nodes) RETURN_IF_ERROR(StartNode(node));
@@ -72,6 +80,18 @@ absl::Status Cluster::Bring() {
     }
   }
   return absl::OkStatus();
+}
+
+absl::Status Cluster::MakeCriuBundle() {
+  criu_bundle_ = CriuBundleDir();
+  if (options_.criu_wrapper.empty()) return absl::OkStatus();
+  const std::string real = criu_bundle_;
+  criu_bundle_ = dir_ + "/criu";
+  std::error_code error;
+  fs::copy(real, criu_bundle_, fs::copy_options::recursive, error);
+  if (!error) fs::rename(criu_bundle_ + "/criu", criu_bundle_ + "/criu.real", error);
+  if (!error) fs::copy_file(options_.criu_wrapper, criu_bundle_ + "/criu", error);
+  return error ? absl::InternalError(absl::StrCat(criu_bundle_, " can't be made: ", error.message())) : absl::OkStatus();
 }
 
 Cluster::~Cluster() {
@@ -146,6 +166,8 @@ std::vector<std::string> Cluster::AgentCommand(const std::string& node) {
       absl::StrCat("--scheduler=127.0.0.1:", scheduler_port_),
       "--data-dir=" + data_dir(node),
       std::string("--init-binary=") + THAW_INIT_BINARY,
+      "--criu-bundle=" + criu_bundle_,
+      "--preload-dir=" THAW_PRELOAD_DIR,
       "--cluster-token-file=" + token_file(),
       "--port-file=" + dir_ + "/" + node + ".ports"};
   argv.insert(argv.end(), words.begin(), words.end());
@@ -219,12 +241,14 @@ absl::StatusOr<std::string> Cluster::CreateFunction(const std::string& name, con
   *made.mutable_timeout() = ToProto(function.timeout);
   *made.mutable_idle_timeout() = ToProto(function.idle_timeout);
   for (const auto& [key, value] : function.config) (*made.mutable_config())[key] = value;
+  *made.mutable_freeze() = function.freeze;
   if (function.checkpoint_after == 0) {
     made.mutable_checkpoint()->set_mode(thaw::common::v1::CheckpointPolicy::MODE_NEVER);
   } else {
     made.mutable_checkpoint()->set_mode(thaw::common::v1::CheckpointPolicy::MODE_AFTER_INVOCATIONS);
     made.mutable_checkpoint()->set_after_invocations(function.checkpoint_after);
   }
+  *made.mutable_freeze() = function.freeze;
   thaw::common::v1::Function answer;
   RETURN_IF_ERROR(FromGrpcStatus(admin_->CreateFunction(&context, request, &answer)));
   return answer.id();
@@ -345,17 +369,22 @@ std::string HttpGet(int port, const std::string& path) {
   return body == std::string::npos ? "" : answer.substr(body + 4);
 }
 
-absl::StatusOr<std::string> JavaTestImage(const std::string& name, const std::string& handler) {
+absl::StatusOr<std::string> JavaTestImage(const std::string& name, const std::string& handler, const std::string& base) {
+  return JavaImageOf("functions", name, handler, base);
+}
+
+absl::StatusOr<std::string> JavaImageOf(const std::string& project, const std::string& name, const std::string& handler,
+                                        const std::string& base) {
   const std::string tag = absl::StrCat("thaw-test/", name, ":latest");
   char pattern[] = "/tmp/ti-XXXXXX";
   const std::string dir = mkdtemp(pattern);
   // The layers are found again by their content, so that making the image a second time takes no time.
   fs::create_directories(dir + "/app");
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(TestFunctionsDir(), error)) {
+  for (const auto& entry : fs::directory_iterator(FdkDir(project), error)) {
     fs::copy_file(entry.path(), dir + "/app/" + entry.path().filename().string(), error);
   }
-  std::ofstream(dir + "/Dockerfile") << "FROM " << kRuntimeImage << "\nCOPY app/ /function/app/\nCMD [\"" << handler
+  std::ofstream(dir + "/Dockerfile") << "FROM " << (base.empty() ? RuntimeImage() : base) << "\nCOPY app/ /function/app/\nCMD [\"" << handler
                                      << "\"]\n";
   const CommandResult built =
       RunCommand({"docker", "build", "-q", "-t", tag, dir}, absl::Minutes(3), {{"DOCKER_BUILDKIT", "0"}});
@@ -366,11 +395,19 @@ absl::StatusOr<std::string> JavaTestImage(const std::string& name, const std::st
   return tag;
 }
 
+std::string OutDir() {
+  const char* out = getenv("THAW_OUT");
+  return out != nullptr ? out : THAW_OUT_DIR;
+}
+
 std::string MissingOnThisHost() {
   const CommandResult engine = RunCommand({"docker", "version", "-f", "{{.Server.Version}}"}, absl::Seconds(20));
   if (engine.exit_code != 0) return "no Docker Engine answers; tests/run starts one: " + engine.err;
-  if (RunCommand({"docker", "image", "inspect", kRuntimeImage}).exit_code != 0) {
-    return absl::StrCat("no image ", kRuntimeImage, "; tests/run builds it");
+  if (RunCommand({"docker", "image", "inspect", RuntimeImage()}).exit_code != 0) {
+    return absl::StrCat("no image ", RuntimeImage(), "; tests/run builds it");
+  }
+  if (!fs::exists(CriuBundleDir() + "/criu")) {
+    return absl::StrCat("no CRIU for the containers in ", CriuBundleDir(), "; tests/run makes it");
   }
   if (!fs::exists(TestFunctionsDir())) {
     return absl::StrCat("no test functions in ", TestFunctionsDir(), "; tests/run builds them");

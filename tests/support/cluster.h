@@ -33,6 +33,7 @@ struct TestFunction {
   absl::Duration idle_timeout = absl::Seconds(60);
   // 0: never.
   std::uint32_t checkpoint_after = 5;
+  thaw::common::v1::FreezeSettings freeze;
 };
 
 // A whole cluster of real processes on this machine: scheduler, gateway, agents over the real Docker Engine. Everything
@@ -50,6 +51,8 @@ class Cluster {
     std::map<std::string, std::vector<std::string>> node_prefix;
     // Instead of a directory below dir().
     std::map<std::string, std::string> data_dirs;
+    // A program that stands before CRIU in every slot: it is /thaw/criu/criu there, and CRIU /thaw/criu/criu.real.
+    std::string criu_wrapper;
   };
 
   static absl::StatusOr<std::unique_ptr<Cluster>> Start(const Options& options);
@@ -119,9 +122,10 @@ class Cluster {
   explicit Cluster(const Options& options) : options_(options) {}
   absl::Status Bring();
   absl::Status StartGateway();
+  absl::Status MakeCriuBundle();
 
   const Options options_;
-  std::string dir_, suffix_, app_id_;
+  std::string dir_, suffix_, app_id_, criu_bundle_;
   std::unique_ptr<Process> scheduler_, gateway_;
   std::map<std::string, Agent> agents_;
   int scheduler_port_ = 0, gateway_port_ = 0, http_port_ = 0;
@@ -133,8 +137,11 @@ class Cluster {
 std::string HttpGet(int port, const std::string& path);
 
 // An image `thaw-test/<name>` FROM the Java runtime image with the jar of tests/functions/java and `handler` as its
-// command; made once, found again after.
-absl::StatusOr<std::string> JavaTestImage(const std::string& name, const std::string& handler);
+// command; made once, found again after. `base`: another image than the default JDK's.
+absl::StatusOr<std::string> JavaTestImage(const std::string& name, const std::string& handler, const std::string& base = "");
+// The same with the jars of another project that deploy/images/build-fdk has built into fdk/<project>.
+absl::StatusOr<std::string> JavaImageOf(const std::string& project, const std::string& name, const std::string& handler,
+                                        const std::string& base = "");
 
 // Fails the test, or with a developer's machine skips it, when this host can't run the cluster: no engine, no runtime
 // image. With THAW_REQUIRE_HOST=1, as in CI, what is missing is a failure.
@@ -147,6 +154,9 @@ absl::StatusOr<std::string> JavaTestImage(const std::string& name, const std::st
     }                                                                                      \
   } while (false)
 std::string MissingOnThisHost();
+
+// Where tests/run leaves what the tests need.
+std::string OutDir();
 
 }  // namespace thaw::testing
 

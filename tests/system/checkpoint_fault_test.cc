@@ -54,6 +54,7 @@ class CheckpointFaultTest : public ClusterTest {
     disk_ = std::make_unique<SmallDisk>();
     Cluster::Options options;
     options.nodes = {"a", "b"};
+    options.criu_wrapper = THAW_CRIU_WRAPPER;
     options.agent_flags = {"--dump-limit=2s", "--restore-limit=5s"};
     options.data_dirs["b"] = disk_->path();
     return options;
@@ -61,12 +62,6 @@ class CheckpointFaultTest : public ClusterTest {
   static void TearDownTestSuite() {
     ClusterTest::TearDownTestSuite();
     disk_.reset();
-  }
-  std::string CreateFaulty() {
-    TestFunction function;
-    function.image = NativeImage("serve", /*faulty_criu=*/true);
-    function.memory_mib = 64;
-    return Create(function);
   }
   double Checkpoints(const std::string& node, const std::string& outcome) {
     return cluster().AgentMetric(node, "thaw_agent_checkpoints_total", {"outcome=\"" + outcome + "\""});
@@ -112,7 +107,7 @@ TEST_F(CheckpointFaultTest, DiskFullWhileCheckpointing_FunctionServesOn_NothingH
 }
 
 TEST_F(CheckpointFaultTest, CriuThatFailsToDump_FunctionServesOn_NothingIsPublished) {
-  const std::string id = CreateFaulty();
+  const std::string id = CreateNative();
   const Answer before = cluster().Invoke(id, "", "a");
   ASSERT_TRUE(before.ok()) << before.status;
   SetCriuFault("a", id, "dump fail");
@@ -130,7 +125,7 @@ TEST_F(CheckpointFaultTest, CriuThatFailsToDump_FunctionServesOn_NothingIsPublis
 }
 
 TEST_F(CheckpointFaultTest, CriuThatHangsInADump_IsKilledAtItsLimit_AndCallsMeanwhileWait) {
-  const std::string id = CreateFaulty();
+  const std::string id = CreateNative();
   ASSERT_TRUE(cluster().Invoke(id, "", "a").ok());
   SetCriuFault("a", id, "dump hang");
   CallUntilAsked(id, "a", 2);
@@ -149,7 +144,7 @@ TEST_F(CheckpointFaultTest, CriuThatHangsInADump_IsKilledAtItsLimit_AndCallsMean
 }
 
 TEST_F(CheckpointFaultTest, CanaryThatDoesNotComeUp_NothingIsPublished) {
-  const std::string id = CreateFaulty();
+  const std::string id = CreateNative();
   ASSERT_TRUE(cluster().Invoke(id, "", "a").ok());
   SetCriuFault("a", id, "restore fail");
   const double failed = Checkpoints("a", "canary_failed");
@@ -163,7 +158,7 @@ TEST_F(CheckpointFaultTest, CanaryThatDoesNotComeUp_NothingIsPublished) {
 }
 
 TEST_F(CheckpointFaultTest, AgentKilledDuringACheckpoint_NoHalfSnapshotNoOrphan_NodeWorksAgain) {
-  const std::string id = CreateFaulty();
+  const std::string id = CreateNative();
   ASSERT_TRUE(cluster().Invoke(id, "", "a").ok());
   SetCriuFault("a", id, "dump hang");
   CallUntilAsked(id, "a", 2);

@@ -24,12 +24,13 @@ class RestoreFaultTest : public ClusterTest {
   Cluster::Options ClusterOptions() override {
     Cluster::Options options;
     options.agent_flags = {"--restore-limit=3s"};
+    options.criu_wrapper = THAW_CRIU_WRAPPER;
     return options;
   }
   // A function with its snapshot on `a`; its id.
-  std::string FrozenOnA(bool faulty_criu = false) {
+  std::string FrozenOnA() {
     TestFunction function;
-    function.image = NativeImage("serve", faulty_criu);
+    function.image = NativeImage("serve");
     function.memory_mib = 64;
     const std::string id = Create(function);
     snapshot_ = Freeze(id, "a");
@@ -82,7 +83,7 @@ class RestoreFaultTest : public ClusterTest {
 };
 
 TEST_F(RestoreFaultTest, CriuThatFailsToRestore_FallsBackToColdWithTheReason) {
-  const std::string id = FrozenOnA(/*faulty_criu=*/true);
+  const std::string id = FrozenOnA();
   EndInstance(id, "a");
   SetCriuFault("a", id, "restore fail");
   const double fell_back = Starts("a", "fell_back");
@@ -100,7 +101,7 @@ TEST_F(RestoreFaultTest, CriuThatFailsToRestore_FallsBackToColdWithTheReason) {
 }
 
 TEST_F(RestoreFaultTest, CriuThatHangsInARestore_IsKilledAtItsLimit_AndTheCallIsColdInsideItsDeadline) {
-  const std::string id = FrozenOnA(/*faulty_criu=*/true);
+  const std::string id = FrozenOnA();
   EndInstance(id, "a");
   SetCriuFault("a", id, "restore hang");
   const Answer answer = cluster().Invoke(id, "", "a", absl::Seconds(20));
@@ -208,7 +209,7 @@ TEST_F(RestoreFaultTest, AgentKilledDuringAFetch_NoHalfSnapshotNoOrphan_NodeWork
 }
 
 TEST_F(RestoreFaultTest, AgentKilledDuringARestore_NoOrphan_NodeWorksAgain) {
-  const std::string id = FrozenOnA(/*faulty_criu=*/true);
+  const std::string id = FrozenOnA();
   ASSERT_TRUE(cluster().AwaitSlots("b", 1));
   SetCriuFault("b", id, "restore hang");
   std::thread caller([&] { (void)cluster().Invoke(id, "", "b", absl::Seconds(20)); });

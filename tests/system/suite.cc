@@ -33,14 +33,12 @@ std::string LastLines(const std::string& text) {
   return absl::StrJoin(lines.begin() + static_cast<std::ptrdiff_t>(from), lines.end(), "\n");
 }
 
-absl::StatusOr<std::string> BuildNativeImage(const std::string& mode, bool faulty_criu) {
-  const std::string tag = absl::StrCat("thaw-test/native-", mode, faulty_criu ? "-faulty-criu" : "", ":latest");
+absl::StatusOr<std::string> BuildNativeImage(const std::string& mode) {
+  const std::string tag = absl::StrCat("thaw-test/native-", mode, ":latest");
   char pattern[] = "/tmp/ti-XXXXXX";
   const std::string dir = mkdtemp(pattern);
   fs::copy_file(THAW_NATIVE_FUNCTION, dir + "/native");
-  fs::copy_file(THAW_CRIU_WRAPPER, dir + "/criu");
   std::ofstream(dir + "/Dockerfile") << "FROM " << kBaseImage << "\nCOPY native /function/native\n"
-                                     << (faulty_criu ? "COPY criu /usr/local/sbin/criu\n" : "")
                                      << "ENTRYPOINT [\"/function/native\"]\nCMD [\"" << mode << "\"]\n";
   const CommandResult built =
       RunCommand({"docker", "build", "-q", "-t", tag, dir}, absl::Minutes(3), {{"DOCKER_BUILDKIT", "0"}});
@@ -70,8 +68,8 @@ void ClusterTest::TearDown() {
   }
 }
 
-std::string ClusterTest::NativeImage(const std::string& mode, bool faulty_criu) {
-  const absl::StatusOr<std::string> image = BuildNativeImage(mode, faulty_criu);
+std::string ClusterTest::NativeImage(const std::string& mode) {
+  const absl::StatusOr<std::string> image = BuildNativeImage(mode);
   if (!image.ok()) ADD_FAILURE() << image.status();
   return image.value_or("");
 }

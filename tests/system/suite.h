@@ -29,8 +29,8 @@ class ClusterTest : public ::testing::Test {
   Cluster& cluster() { return *cluster_; }
 
   // --- functions ---
-  // The image of tests/functions/native in that mode; with `faulty_criu` its CRIU obeys CriuFault.
-  std::string NativeImage(const std::string& mode = "serve", bool faulty_criu = false);
+  // The image of tests/functions/native in that mode.
+  std::string NativeImage(const std::string& mode = "serve");
   // A function named after the test; its id. Fails the test, and returns "", when it can't be made.
   std::string Create(const TestFunction& function, const std::string& suffix = "");
   std::string CreateNative(const std::string& mode = "serve");
@@ -54,7 +54,8 @@ class ClusterTest : public ::testing::Test {
   static void FlipByte(const std::string& path);
 
   // --- faults ---
-  // Makes the function's CRIU on `node` fail or hang: `dump fail`, `restore hang`, …; "" mends it.
+  // Makes the function's CRIU on `node` fail or hang: `dump fail`, `restore hang`, …; "" mends it. For a cluster with
+  // criu_wrapper = THAW_CRIU_WRAPPER.
   void SetCriuFault(const std::string& node, const std::string& function_id, const std::string& fault);
   // How often it did.
   int CriuFaultsFired(const std::string& node, const std::string& function_id);

@@ -124,10 +124,10 @@ TEST_P(DockerContainer, CommandThatIsNotThereIsAFailedPreconditionOfTheStart) {
 // engine's words; both are the probe's promise.
 TEST_P(DockerContainer, ProbeChoosesAProfileThatStarts) {
   const bool had_image = runtime().InspectImage("thaw-probe:1", Soon()).ok();
-  const std::string init = dir_.File("thaw-init");
-  ASSERT_EQ(::system(absl::StrCat("cp ", THAW_TEST_PAYLOAD, " ", init).c_str()), 0);
+  const std::string tools = dir_.File("tools");
+  ASSERT_EQ(::system(absl::StrCat("mkdir ", tools, " && cp ", THAW_TEST_PAYLOAD, " ", tools, "/init").c_str()), 0);
   for (const bool own_image : {true, false}) {
-    agent::ProfileProbe probe(runtime(), {Name("node"), init, own_image ? "" : image_.id});
+    agent::ProfileProbe probe(runtime(), {Name("node"), tools, own_image ? "" : image_.id});
     const auto checkpoint = probe.Choose(agent::ProfileRequest::kAuto, Soon());
     ASSERT_TRUE(checkpoint.ok()) << checkpoint.status();
     EXPECT_EQ(checkpoint->name(), "checkpoint");
@@ -152,15 +152,16 @@ TEST_P(DockerContainer, SlotSpecStartsWithTheChosenProfile) {
   const agent::Paths paths(dir_.File("data"));
   const std::string slot = run_;
   ASSERT_EQ(::system(absl::StrCat("mkdir -p ", paths.Ctl(slot), " ", paths.Iofs(slot), " ", paths.Cracdata("v"), " ",
-                                  paths.data(), "/bin && cp ", THAW_TEST_PAYLOAD, " ", paths.InitBinary())
+                                  paths.Tools("t"), " && cp ", THAW_TEST_PAYLOAD, " ", paths.Tools("t"), "/init")
                          .c_str()),
             0);
-  agent::ProfileProbe probe(runtime(), {Name("node"), paths.InitBinary(), image_.id});
+  agent::ProfileProbe probe(runtime(), {Name("node"), paths.Tools("t"), image_.id});
   const auto profile = probe.Choose(agent::ProfileRequest::kCheckpoint, Soon());
   ASSERT_TRUE(profile.ok()) << profile.status();
   agent::SlotRequest request;
   request.node_id = Name("node");
   request.slot_id = slot;
+  request.tools = "t";
   request.version_id = "v";
   request.function_id = "f";
   request.image_id = image_.id;

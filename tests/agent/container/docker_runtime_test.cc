@@ -1,6 +1,8 @@
 // DockerRuntime against an engine that misbehaves; how it gets on with a real one is docker_runtime_host_test.cc's.
 #include "agent/container/docker_runtime.h"
 
+#include <algorithm>
+
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"

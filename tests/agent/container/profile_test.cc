@@ -19,7 +19,7 @@ using Op = FakeContainerRuntime::Op;
 class ProfileProbeTest : public ::testing::Test {
  protected:
   absl::StatusOr<Profile> Choose(ProfileRequest request) {
-    ProfileProbe probe(runtime_, {"node-a", "/var/lib/thaw/bin/thaw-init", ""});
+    ProfileProbe probe(runtime_, {"node-a", "/var/lib/thaw/bin/0123", ""});
     return probe.Choose(request, absl::Now() + absl::Seconds(60));
   }
 
@@ -100,8 +100,9 @@ TEST_F(ProfileProbeTest, LeavesNoContainerEvenWhenTheCreateWasTooSlow) {
 
 TEST_F(ProfileProbeTest, RunsInitOfTheAgentsDataDirectory) {
   runtime_.OnStart([](const ContainerInfo&, const ContainerSpec& spec) {
+    EXPECT_EQ(spec.binds.at(0).target, "/thaw");
     EXPECT_EQ(spec.command, (std::vector<std::string>{"/thaw/init", "--version"}));
-    EXPECT_EQ(spec.binds.at(0).source, "/var/lib/thaw/bin/thaw-init");
+    EXPECT_EQ(spec.binds.at(0).source, "/var/lib/thaw/bin/0123");
     EXPECT_TRUE(spec.binds.at(0).read_only);
     EXPECT_EQ(spec.labels.at(kNodeLabel), "node-a");
     EXPECT_EQ(spec.labels.at(kRoleLabel), kProbeRole);
@@ -122,6 +123,7 @@ TEST(MakeSlotSpecTest, BindsTheSlotsDirectories) {
   SlotRequest request;
   request.node_id = "a";
   request.slot_id = "0123456789abcdef";
+  request.tools = "aabb";
   request.version_id = "v1";
   request.function_id = "f1";
   request.image_id = "sha256:aa";
@@ -134,7 +136,7 @@ TEST(MakeSlotSpecTest, BindsTheSlotsDirectories) {
   EXPECT_EQ(spec.command, (std::vector<std::string>{"/thaw/init", "--slot"}));
   std::map<std::string, std::string> binds;
   for (const auto& bind : spec.binds) binds[bind.target] = bind.source + (bind.read_only ? " ro" : "");
-  EXPECT_EQ(binds, (std::map<std::string, std::string>{{"/thaw/init", "/d/bin/thaw-init ro"},
+  EXPECT_EQ(binds, (std::map<std::string, std::string>{{"/thaw", "/d/bin/aabb ro"},
                                                        {"/tmp/iofs", "/d/slots/0123456789abcdef/iofs"},
                                                        {"/run/thaw/ctl", "/d/slots/0123456789abcdef/ctl"},
                                                        {"/cracdata", "/d/versions/v1/cracdata"}}));
@@ -142,7 +144,8 @@ TEST(MakeSlotSpecTest, BindsTheSlotsDirectories) {
                                                              {"thaw.role", "slot"},
                                                              {"thaw.slot", "0123456789abcdef"},
                                                              {"thaw.version", "v1"},
-                                                             {"thaw.function", "f1"}}));
+                                                             {"thaw.function", "f1"},
+                                                             {"thaw.tools", "aabb"}}));
   EXPECT_EQ(spec.tmpfs.at("/tmp"), "rw,nosuid,nodev,exec,mode=1777,size=134217728");
   EXPECT_EQ(spec.tmpfs.count("/run"), 1u);
   EXPECT_EQ(spec.memory_bytes, (256u + 32u) << 20);

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -41,6 +42,20 @@ TEST_F(VersionFile, GivesBackWhatWasSaved) {
   EXPECT_EQ((*loaded)[0].SerializeAsString(), one.SerializeAsString());
   EXPECT_EQ((*loaded)[1].snapshot().id(), "s");
   EXPECT_EQ(fs::status(dir_ + "/versions.pb").permissions(), fs::perms(0600));
+}
+
+TEST_F(VersionFile, HasNoSecrets) {
+  VersionState state;
+  state.mutable_spec()->set_version_id("v1");
+  state.mutable_spec()->mutable_freeze()->add_secrets()->set_name("key");
+  (*state.mutable_secrets())["key"] = "the value of the secret";
+  ASSERT_TRUE(SaveVersionFile(dir_ + "/versions.pb", {state}).ok());
+  std::ifstream file(dir_ + "/versions.pb", std::ios::binary);
+  const std::string bytes(std::istreambuf_iterator<char>(file), {});
+  EXPECT_EQ(bytes.find("the value"), std::string::npos);
+  const auto loaded = LoadVersionFile(dir_ + "/versions.pb");
+  ASSERT_TRUE(loaded.ok());
+  EXPECT_EQ((*loaded)[0].spec().freeze().secrets(0).name(), "key");
 }
 
 TEST_F(VersionFile, NoneIsEmptyAndADamagedOneIsSetAside) {

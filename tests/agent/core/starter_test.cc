@@ -1,6 +1,5 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
-#include <sys/utsname.h>
 
 #include <filesystem>
 #include <fstream>
@@ -8,8 +7,15 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "agent/checkpoint/crac_checkpointer.h"
 #include "agent/checkpoint/criu_checkpointer.h"
+#include "agent/engine/crac_engine.h"
+#include "agent/instance/diagnosis.h"
+#include "agent/cpu/cpu_limits.h"
+#include "agent/cpu/node_cpu.h"
 #include "agent/start/thaw_starter.h"
 #include "common/log/log.h"
 #include "common/rpc/client.h"
@@ -105,11 +111,24 @@ class StarterTest : public ::testing::Test {
         }
       }
     };
-    starter_ = std::make_unique<ThawStarter>(
-        ThawStarter::Options(), ThawStarter::Deps{slots_, store_, *source_, images_, restorer_, metrics_, clock_, *paths_,
-                                                  NullLogger()});
+    MakeStarter(/*allow_crac=*/false);
   }
   ~StarterTest() override { fs::remove_all(root_); }
+
+  void MakeStarter(bool allow_crac) {
+    crac_engine_ = std::make_unique<CracEngine>(allow_crac, *paths_);
+    engines_ = std::make_unique<Engines>(criu_engine_, *crac_engine_);
+    restorer_ = std::make_unique<Restorer>(dialer_, clock_, *engines_);
+    starter_ = std::make_unique<ThawStarter>(
+        ThawStarter::Options(), ThawStarter::Deps{slots_, store_, *source_, images_, *restorer_, *engines_, metrics_,
+                                                  clock_, *paths_, NullLogger()});
+  }
+
+  void Restart(const ThawStarter::Options& options) {
+    starter_ = std::make_unique<ThawStarter>(
+        options, ThawStarter::Deps{slots_, store_, *source_, images_, *restorer_, *engines_, metrics_, clock_, *paths_,
+                                   NullLogger()});
+  }
 
   void HoldSnapshot() {
     source_->put_chunks();
@@ -122,10 +141,16 @@ class StarterTest : public ::testing::Test {
     request.version = version_;
     request.instance_id = "i1";
     request.slot = std::move(slot);
+    request.awaits_freeze = awaits_freeze_;
     request.call_deadline = clock_.Now() + absl::Seconds(30);
     return starter_->Start(std::move(request));
   }
 
+  StartOrder LastStart() {
+    const auto control = slots_.control(static_cast<std::size_t>(slots_.created()) - 1);
+    absl::MutexLock lock(&control->mu);
+    return control->last_start;
+  }
   std::string LaidOut() const { return absl::StrCat(root_, "/versions/v1/cracdata/", snapshot_id_); }
 
   std::string root_;
@@ -134,13 +159,17 @@ class StarterTest : public ::testing::Test {
   FakeSlotFactory slots_;
   FakeSnapshotStore origin_, store_;
   FakeDialer dialer_;
-  Restorer restorer_{dialer_, clock_};
+  CriuEngine criu_engine_;
+  std::unique_ptr<CracEngine> crac_engine_;
+  std::unique_ptr<Engines> engines_;
+  std::unique_ptr<Restorer> restorer_;
   FakeImages images_;
   prometheus::Registry registry_;
   AgentMetrics metrics_{registry_};
   v1::Manifest manifest_;
   std::string snapshot_id_;
   VersionState version_;
+  bool awaits_freeze_ = false;
   std::unique_ptr<FakeSource> source_;
   std::unique_ptr<ThawStarter> starter_;
 };
@@ -159,6 +188,77 @@ TEST_F(StarterTest, WithoutASnapshotItStartsTheImage) {
   EXPECT_EQ(order.env.at("JAVA_HOME"), "/j");
   EXPECT_EQ(order.working_dir, "/function");
   EXPECT_EQ(order.uid, 1000u);
+}
+
+// One secret for any time, one for after the restore, and a restore-time key.
+void AddGiven(VersionState& version) {
+  auto& freeze = *version.mutable_spec()->mutable_freeze();
+  freeze.add_restore_time_config("URL");
+  freeze.add_secrets()->set_name("early");
+  auto& late = *freeze.add_secrets();
+  late.set_name("late");
+  late.set_after_restore_only(true);
+  (*version.mutable_restore_time_config())["URL"] = "now";
+  (*version.mutable_secrets())["early"] = "e";
+  (*version.mutable_secrets())["late"] = "l";
+}
+
+TEST_F(StarterTest, ARestoreIsGivenConfigOfNowAndAllSecrets) {
+  AddGiven(version_);
+  HoldSnapshot();
+  const auto started = Start();
+  ASSERT_TRUE(started.ok()) << started.status();
+  EXPECT_TRUE(started->sealed);
+  absl::MutexLock lock(&slots_.control(0)->mu);
+  const Given& given = slots_.control(0)->last_restore.given;
+  EXPECT_EQ(given.config.at("URL"), "now");
+  EXPECT_EQ(given.secrets.at("early"), "e");
+  EXPECT_EQ(given.secrets.at("late"), "l");
+  EXPECT_TRUE(given.sealed);
+}
+
+TEST_F(StarterTest, AColdStartThatAwaitsItsFreezeHasTheConfigInItsEnvironmentAndNoLateSecret) {
+  AddGiven(version_);
+  awaits_freeze_ = true;
+  const auto started = Start();
+  ASSERT_TRUE(started.ok()) << started.status();
+  EXPECT_FALSE(started->sealed);
+  absl::MutexLock lock(&slots_.control(0)->mu);
+  const StartOrder& order = slots_.control(0)->last_start;
+  EXPECT_EQ(order.env.at("URL"), "now");
+  EXPECT_EQ(order.given.config.at("URL"), "now");
+  EXPECT_EQ(order.given.secrets, (std::map<std::string, std::string>{{"early", "e"}}));
+  EXPECT_FALSE(order.given.sealed);
+  for (const auto& [key, value] : order.env) EXPECT_NE(value, "e") << "no secret belongs into the environment";
+}
+
+TEST_F(StarterTest, AColdStartThatNoFreezeFollowsHasAllSecrets) {
+  AddGiven(version_);
+  const auto started = Start();
+  ASSERT_TRUE(started.ok()) << started.status();
+  EXPECT_TRUE(started->sealed);
+  absl::MutexLock lock(&slots_.control(0)->mu);
+  EXPECT_EQ(slots_.control(0)->last_start.given.secrets.at("late"), "l");
+}
+
+TEST_F(StarterTest, AColdStartInPlaceOfARestoreHasAllSecrets) {
+  AddGiven(version_);
+  awaits_freeze_ = true;
+  *version_.mutable_snapshot() = manifest_.info();
+  source_->result = absl::NotFoundError("no holder");
+  const auto started = Start();
+  ASSERT_TRUE(started.ok()) << started.status();
+  EXPECT_EQ(started->record.kind, StartKind::kCold);
+  EXPECT_TRUE(started->sealed);
+}
+
+TEST_F(StarterTest, WithoutASecretsValueNothingIsStartedAndTheSlotIsNotKept) {
+  AddGiven(version_);
+  version_.mutable_secrets()->erase("early");
+  const auto started = Start(*slots_.Create(version_, absl::InfiniteFuture()));
+  EXPECT_EQ(ReasonOf(started.status()), reason::kSecretMissing);
+  EXPECT_EQ(slots_.alive(), 0);
+  EXPECT_TRUE(slots_.control(0)->Orders().empty());
 }
 
 TEST_F(StarterTest, SnapshotHeldHereIsRestored) {
@@ -180,6 +280,50 @@ TEST_F(StarterTest, SnapshotOfAnotherNodeIsFetchedAndReported) {
   EXPECT_EQ(started->record.kind, StartKind::kRestoredRemote);
   EXPECT_EQ(source_->fetches, 1);
   EXPECT_EQ(source_->held, std::vector<std::string>{snapshot_id_});
+}
+
+TEST_F(StarterTest, ASnapshotThatReliesOnMoreThanThisCpuHasIsNeverRestored) {
+  HoldSnapshot();
+  for (const auto& feature : FeaturesOfLevel(CpuLevel::kV3)) version_.mutable_snapshot()->add_cpu_features(feature);
+  HostCpu host{"x86_64", "", FeaturesOfLevel(CpuLevel::kV4)};
+  ThawStarter::Options options;
+  options.node_id = "old";
+  options.cpu = *MakeNodeCpu(host, "x86-64-v2");
+  Restart(options);
+  const auto started = Start();
+  ASSERT_TRUE(started.ok()) << started.status();
+  EXPECT_EQ(started->record.kind, StartKind::kCold);
+  EXPECT_NE(started->record.fallback_reason.find("node old lacks: abm, avx"), std::string::npos)
+      << started->record.fallback_reason;
+  EXPECT_EQ(metrics_.unfit_snapshots->Value(), 1);
+  EXPECT_EQ(ThawStarter::SnapshotFits(version_, options.cpu, "old").code(), absl::StatusCode::kFailedPrecondition);
+  absl::MutexLock lock(&slots_.control(0)->mu);
+  EXPECT_NE(slots_.control(0)->last_start.env.at("GLIBC_TUNABLES").find("-AVX2"), std::string::npos)
+      << "a node that says it is old holds its functions to that";
+}
+
+TEST_F(StarterTest, WhyTheSchedulerGaveNoSnapshotIsTheColdStartsReason) {
+  version_.set_unfit_reason("snapshot s relies on CPU features that node a lacks: avx2");
+  const auto started = Start();
+  ASSERT_TRUE(started.ok()) << started.status();
+  EXPECT_EQ(started->record.kind, StartKind::kCold);
+  EXPECT_EQ(started->record.fallback_reason, version_.unfit_reason());
+  version_.mutable_spec()->mutable_checkpoint()->set_mode(thaw::common::v1::CheckpointPolicy::MODE_NEVER);
+  EXPECT_EQ(Start()->record.fallback_reason, "") << "it would have been cold anyway";
+}
+
+TEST_F(StarterTest, ABaselineHoldsTheColdStartToIt) {
+  version_.mutable_spec()->mutable_freeze()->set_cpu_baseline("x86-64-v2");
+  (*version_.mutable_spec()->mutable_config())["JAVA_TOOL_OPTIONS"] = "-Xint";
+  ThawStarter::Options options;
+  options.cpu = *MakeNodeCpu(HostCpu{"x86_64", "", FeaturesOfLevel(CpuLevel::kV4)}, "");
+  Restart(options);
+  ASSERT_TRUE(Start().ok());
+  absl::MutexLock lock(&slots_.control(0)->mu);
+  const auto& env = slots_.control(0)->last_start.env;
+  EXPECT_EQ(env.at("JAVA_TOOL_OPTIONS"), "-Xint " + SettingsOf(CpuLevel::kV2).hotspot);
+  EXPECT_EQ(env.at("GODEBUG"), SettingsOf(CpuLevel::kV2).go);
+  EXPECT_EQ(env.count("OPENSSL_ia32cap"), 1u);
 }
 
 TEST_F(StarterTest, FlippedByteInTheLaidOutFilesIsFoundBeforeTheRestore) {
@@ -261,6 +405,71 @@ TEST_F(StarterTest, FunctionThatNeverListensIsNamedAndLeavesNothing) {
   EXPECT_EQ(slots_.alive(), 0);
 }
 
+TEST_F(StarterTest, CracEngineStartsTheJvmWithItsOptionsAndPrivilegesWhereItIsAllowed) {
+  MakeStarter(/*allow_crac=*/true);
+  version_.mutable_spec()->set_engine("crac");
+  images_.image.labels[kCracEngineLabel] = "criuengine";
+  ASSERT_TRUE(Start().ok());
+  const StartOrder order = LastStart();
+  EXPECT_EQ(order.argv, (std::vector<std::string>{"java", "-XX:CRaCEngine=criuengine",
+                                                  "-XX:CRaCCheckpointTo=/cracdata/dump-i1/images", "-cp", "x",
+                                                  "com.example.fn.HelloFunction::handleRequest"}));
+  EXPECT_EQ(order.env.at("THAW_ENGINE"), "crac");
+  EXPECT_TRUE(order.privileged);
+  EXPECT_EQ(order.uid, 0u);
+  EXPECT_TRUE(fs::exists(root_ + "/versions/v1/cracdata/dump-i1"));
+}
+
+TEST_F(StarterTest, CracEngineThatTheOperatorDoesNotAllowStartsAsAnyFunctionDoes) {
+  version_.mutable_spec()->set_engine("crac");
+  images_.image.labels[kCracEngineLabel] = "criuengine";
+  ASSERT_TRUE(Start().ok());
+  const StartOrder order = LastStart();
+  EXPECT_EQ(order.argv, (std::vector<std::string>{"java", "-cp", "x", "com.example.fn.HelloFunction::handleRequest"}));
+  EXPECT_FALSE(order.env.contains("THAW_ENGINE"));
+  EXPECT_FALSE(order.privileged);
+  EXPECT_EQ(order.uid, 1000u);
+}
+
+TEST_F(StarterTest, CracEngineNamesWhatTheImageLacks) {
+  const CracEngine engine(true, *paths_);
+  EXPECT_TRUE(absl::StrContains(engine.Usable(images_.image).message(), "label io.thaw.crac-engine")) << engine.Usable(images_.image);
+  images_.image.labels[kCracEngineLabel] = "criuengine";
+  EXPECT_TRUE(engine.Usable(images_.image).ok()) << engine.Usable(images_.image);
+  images_.image.entrypoint = {"/bin/sh", "-c"};
+  EXPECT_TRUE(absl::StrContains(engine.Usable(images_.image).message(), "begins with java")) << engine.Usable(images_.image);
+}
+
+TEST_F(StarterTest, SnapshotOfEngineCracIsRestoredByASecondJvm) {
+  MakeStarter(/*allow_crac=*/true);
+  images_.image.labels[kCracEngineLabel] = "criuengine";
+  ASSERT_TRUE(CracEngine::WriteRestoreCommand(root_ + "/dump", images_.image).ok());
+  v1::Manifest draft;
+  draft.set_format(1);
+  draft.mutable_info()->set_version_id("v1");
+  draft.mutable_info()->set_engine("crac criuengine");
+  const auto manifest = store_.Publish(root_ + "/dump", draft);
+  ASSERT_TRUE(manifest.ok()) << manifest.status();
+  *version_.mutable_snapshot() = manifest->info();
+  version_.mutable_spec()->set_engine("crac");
+  const auto started = Start();
+  ASSERT_TRUE(started.ok()) << started.status();
+  EXPECT_EQ(started->record.kind, StartKind::kRestored) << started->record.fallback_reason;
+  const StartOrder order = LastStart();
+  EXPECT_EQ(order.argv, (std::vector<std::string>{"java", "-XX:CRaCEngine=criuengine",
+                                                  absl::StrCat("-XX:CRaCRestoreFrom=/cracdata/", manifest->info().id(), "/images")}));
+  EXPECT_EQ(order.snapshot_dir, absl::StrCat("/cracdata/", manifest->info().id()));
+  EXPECT_EQ(order.env.at("JAVA_HOME"), "/j");
+  EXPECT_TRUE(order.privileged);
+
+  // On a node that does not allow it: cold, and the reason is said.
+  MakeStarter(/*allow_crac=*/false);
+  const auto refused = Start();
+  ASSERT_TRUE(refused.ok());
+  EXPECT_EQ(refused->record.kind, StartKind::kCold);
+  EXPECT_TRUE(absl::StrContains(refused->record.fallback_reason, "--allow-crac-engine")) << refused->record.fallback_reason;
+}
+
 TEST_F(StarterTest, MissingImageIsNoColdStart) {
   slots_.FailCreates(WithReason(absl::FailedPreconditionError("nobody has it"), reason::kImageUnavailable));
   EXPECT_EQ(ReasonOf(Start().status()), reason::kImageUnavailable);
@@ -272,7 +481,8 @@ class CheckpointerTest : public StarterTest {
  protected:
   CheckpointerTest()
       : checkpointer_(CriuCheckpointer::Options{.node_id = "a"},
-                      CriuCheckpointer::Deps{store_, slots_, images_, restorer_, clock_, *paths_, NullLogger()}),
+                      CriuCheckpointer::Deps{store_, slots_, images_, *restorer_, clock_, *paths_, NullLogger(),
+                                             &diagnoses_, &metrics_}),
         slot_(*slots_.Create(version_, absl::InfiniteFuture())),
         connection_(dialer_.NewConnection("")) {
     request_.version = version_;
@@ -290,8 +500,28 @@ class CheckpointerTest : public StarterTest {
         }
         return FunctionReply{prepare_status_, {}, "{\"message\":\"the pool is busy\"}"};
       }
+      if (request.target == "/thaw/descriptors") return FunctionReply{descriptors_.empty() ? 404 : 200, {}, descriptors_};
       return FunctionReply{probe_status_, {}, ""};
     };
+  }
+
+  void Find(thaw::common::v1::ObstacleKind kind, const std::string& what, int fd) {
+    thaw::common::v1::Finding finding;
+    finding.set_kind(kind);
+    finding.set_what(what);
+    finding.set_pid(10001);
+    finding.set_fd(fd);
+    absl::MutexLock lock(&slots_.control(0)->mu);
+    slots_.control(0)->findings.push_back(finding);
+  }
+  void AddRule(thaw::common::v1::ObstacleKind kind, thaw::common::v1::ObstacleAction action) {
+    auto* rule = request_.version.mutable_spec()->mutable_freeze()->add_rules();
+    rule->set_kind(kind);
+    rule->set_action(action);
+  }
+  thaw::common::v1::Diagnosis LastDiagnosis() const {
+    const auto all = diagnoses_.Get(version_.spec().version_id());
+    return all.empty() ? thaw::common::v1::Diagnosis() : all[0];
   }
 
   // What init would have written.
@@ -305,6 +535,8 @@ class CheckpointerTest : public StarterTest {
     return names;
   }
 
+  std::string descriptors_;
+  DiagnosisLog diagnoses_;
   CriuCheckpointer checkpointer_;
   std::unique_ptr<Slot> slot_;
   std::unique_ptr<FunctionConnection> connection_;
@@ -326,7 +558,46 @@ TEST_F(CheckpointerTest, FreezesVerifiesAndPublishes) {
   EXPECT_EQ(published->snapshot.invocations(), 5u);
   EXPECT_NE(published->canary_slot, nullptr);
   EXPECT_EQ(Volume(), std::vector<std::string>{published->snapshot.id()}) << "laid out already, no half dump left";
-  EXPECT_EQ(asked_, (std::vector<std::string>{"POST /thaw/checkpoint", "GET /thaw/probe"})) << "the user's handler is not called";
+  EXPECT_EQ(asked_, (std::vector<std::string>{"GET /thaw/descriptors", "POST /thaw/checkpoint", "GET /thaw/probe"})) << "the user's handler is not called";
+}
+
+TEST_F(CheckpointerTest, LateSecretsComeAfterTheDumpAndBeforeTheInstanceWakes) {
+  AddGiven(request_.version);
+  const FrozenInstance frozen = checkpointer_.Freeze(request_);
+  ASSERT_TRUE(frozen.status.ok()) << frozen.status;
+  EXPECT_TRUE(frozen.sealed);
+  EXPECT_EQ(slots_.control(0)->Orders(), (std::vector<std::string>{"dump /cracdata/dump-i1", "give", "resume"}));
+  {
+    absl::MutexLock lock(&slots_.control(0)->mu);
+    EXPECT_EQ(slots_.control(0)->last_given.secrets.at("late"), "l");
+  }
+  WriteDump(frozen);
+  ASSERT_TRUE(checkpointer_.Publish(request_, frozen, nullptr).ok());
+  // The canary is not for users, and what it would be given could end up with whoever made it fail.
+  absl::MutexLock lock(&slots_.control(1)->mu);
+  const Given& canary = slots_.control(1)->last_restore.given;
+  EXPECT_EQ(canary.secrets, (std::map<std::string, std::string>{{"early", "e"}}));
+  EXPECT_FALSE(canary.sealed);
+}
+
+TEST_F(CheckpointerTest, AfterAFailedDumpTheInstanceGetsNoLateSecrets) {
+  AddGiven(request_.version);
+  {
+    absl::MutexLock lock(&slots_.control(0)->mu);
+    slots_.control(0)->dump_result = absl::FailedPreconditionError("a socket");
+  }
+  const FrozenInstance frozen = checkpointer_.Freeze(request_);
+  EXPECT_FALSE(frozen.sealed);
+  EXPECT_EQ(slots_.control(0)->Orders(), (std::vector<std::string>{"dump /cracdata/dump-i1", "resume"}));
+}
+
+TEST_F(CheckpointerTest, ASealedInstanceIsNotFrozen) {
+  request_.sealed = true;
+  const FrozenInstance frozen = checkpointer_.Freeze(request_);
+  EXPECT_EQ(ReasonOf(frozen.status), reason::kCheckpointRefused);
+  EXPECT_EQ(frozen.instance, InstanceAfter::kServing);
+  EXPECT_TRUE(slots_.control(0)->Orders().empty());
+  EXPECT_TRUE(asked_.empty()) << "its resources were not troubled";
 }
 
 TEST_F(CheckpointerTest, ResourceThatRefusesCancelsAndItServesOn) {
@@ -337,6 +608,54 @@ TEST_F(CheckpointerTest, ResourceThatRefusesCancelsAndItServesOn) {
   EXPECT_EQ(frozen.instance, InstanceAfter::kServing);
   EXPECT_TRUE(slots_.control(0)->Orders().empty()) << "nothing was dumped";
   EXPECT_TRUE(Volume().empty());
+  const auto diagnosis = LastDiagnosis();
+  EXPECT_EQ(diagnosis.occasion(), "checkpoint");
+  ASSERT_EQ(diagnosis.findings_size(), 1);
+  EXPECT_EQ(diagnosis.findings(0).kind(), thaw::common::v1::OBSTACLE_KIND_RESOURCE);
+  EXPECT_EQ(diagnosis.findings(0).what(), "the pool is busy");
+  EXPECT_NE(diagnosis.error(), "");
+}
+
+TEST_F(CheckpointerTest, WhatIsInTheWayRefusesBeforeTheDumpAndSaysWhoOpenedIt) {
+  descriptors_ = R"json({"descriptors":[{"fd":7,"opened_by":["com.example.Db.connect(Db.java:12)"]}]})json";
+  Find(thaw::common::v1::OBSTACLE_KIND_TCP, "10.0.0.2:1 -> 10.0.0.7:5432", 7);
+  const FrozenInstance frozen = checkpointer_.Freeze(request_);
+  EXPECT_EQ(ReasonOf(frozen.status), reason::kCheckpointRefused);
+  EXPECT_NE(frozen.status.message().find("10.0.0.7:5432"), absl::string_view::npos) << frozen.status;
+  EXPECT_EQ(frozen.instance, InstanceAfter::kServing);
+  EXPECT_EQ(slots_.control(0)->Orders(), std::vector<std::string>{"resume"}) << "nothing was dumped";
+  EXPECT_TRUE(Volume().empty());
+  const auto diagnosis = LastDiagnosis();
+  ASSERT_EQ(diagnosis.findings_size(), 1);
+  EXPECT_TRUE(diagnosis.findings(0).blocks());
+  EXPECT_EQ(diagnosis.findings(0).opened_by(0), "com.example.Db.connect(Db.java:12)");
+}
+
+TEST_F(CheckpointerTest, ARuleLetsTheDumpGoOnWithItsAction) {
+  Find(thaw::common::v1::OBSTACLE_KIND_TCP, "10.0.0.2:1 -> 10.0.0.7:5432", 7);
+  AddRule(thaw::common::v1::OBSTACLE_KIND_TCP, thaw::common::v1::OBSTACLE_ACTION_CLOSE);
+  const FrozenInstance frozen = checkpointer_.Freeze(request_);
+  ASSERT_TRUE(frozen.status.ok()) << frozen.status;
+  absl::MutexLock lock(&slots_.control(0)->mu);
+  ASSERT_EQ(slots_.control(0)->last_dump.actions.size(), 1u);
+  EXPECT_EQ(slots_.control(0)->last_dump.actions[0].action(), thaw::common::v1::OBSTACLE_ACTION_CLOSE);
+}
+
+TEST_F(CheckpointerTest, CriusOwnErrorIsADiagnosisWithItsLog) {
+  absl::Status failed = absl::FailedPreconditionError("criu dump failed: something");
+  thaw::common::v1::Diagnosis told;
+  told.set_raw_log("Error (a.c:1): something");
+  told.add_findings()->set_kind(thaw::common::v1::OBSTACLE_KIND_OTHER);
+  AttachDiagnosis(told, failed);
+  {
+    absl::MutexLock lock(&slots_.control(0)->mu);
+    slots_.control(0)->dump_result = failed;
+  }
+  checkpointer_.Freeze(request_);
+  const auto diagnosis = LastDiagnosis();
+  EXPECT_EQ(diagnosis.raw_log(), "Error (a.c:1): something");
+  ASSERT_EQ(diagnosis.findings_size(), 1);
+  EXPECT_TRUE(diagnosis.findings(0).blocks());
 }
 
 TEST_F(CheckpointerTest, FailedDumpResumesTheFunction) {
@@ -347,7 +666,7 @@ TEST_F(CheckpointerTest, FailedDumpResumesTheFunction) {
   const FrozenInstance frozen = checkpointer_.Freeze(request_);
   EXPECT_EQ(ReasonOf(frozen.status), reason::kDiskFull);
   EXPECT_EQ(frozen.instance, InstanceAfter::kServing);
-  EXPECT_EQ(slots_.control(0)->Orders().back(), "resume");
+  EXPECT_EQ(slots_.control(0)->Orders().back(), "resume: no space left on device") << "the function is told why";
   EXPECT_TRUE(Volume().empty());
 }
 
@@ -362,6 +681,8 @@ TEST_F(CheckpointerTest, CanaryThatFailsPublishesNothing) {
   probe_status_ = 500;
   const std::size_t before = store_.List().size();
   EXPECT_FALSE(checkpointer_.Publish(request_, frozen, nullptr).ok());
+  EXPECT_EQ(LastDiagnosis().occasion(), "canary");
+  EXPECT_NE(LastDiagnosis().error(), "");
   EXPECT_EQ(store_.List().size(), before);
   EXPECT_TRUE(Volume().empty());
 }
@@ -374,12 +695,140 @@ TEST_F(CheckpointerTest, FullDiskWhilePublishingPublishesNothing) {
   EXPECT_TRUE(Volume().empty());
 }
 
+class UncuredCheckpointerTest : public CheckpointerTest {
+ protected:
+  UncuredCheckpointerTest() {
+    ProcessRandomness process;
+    process.program = "/func";
+    process.hidden_openssl = {"/app/_rust.abi3.so"};
+    absl::MutexLock lock(&slots_.control(0)->mu);
+    slots_.control(0)->randomness = {process};
+  }
+};
+
+TEST_F(UncuredCheckpointerTest, FunctionWhoseRestoresWouldShareRandomNumbersIsNotFrozen) {
+  const FrozenInstance frozen = checkpointer_.Freeze(request_);
+  EXPECT_EQ(ReasonOf(frozen.status), reason::kCheckpointRefused);
+  EXPECT_NE(frozen.status.message().find("/app/_rust.abi3.so"), absl::string_view::npos) << frozen.status;
+  EXPECT_EQ(frozen.instance, InstanceAfter::kServing);
+  EXPECT_EQ(frozen.cures.uncured.size(), 1u);
+  EXPECT_TRUE(slots_.control(0)->Orders().empty()) << "nothing was dumped";
+  EXPECT_TRUE(asked_.empty()) << "its resources were not told of a checkpoint";
+  EXPECT_TRUE(Volume().empty());
+}
+
+TEST_F(UncuredCheckpointerTest, WhatItsSettingsAcceptIsFrozenAndSaidOfTheSnapshot) {
+  request_.version.mutable_spec()->mutable_freeze()->set_accept_uncured(true);
+  request_.version.mutable_spec()->mutable_freeze()->add_without_cures("go-random");
+  const FrozenInstance frozen = checkpointer_.Freeze(request_);
+  ASSERT_TRUE(frozen.status.ok()) << frozen.status;
+  {
+    absl::MutexLock lock(&slots_.control(0)->mu);
+    EXPECT_EQ(slots_.control(0)->last_dump.without_cures, std::vector<std::string>{"go-random"});
+  }
+  WriteDump(frozen);
+  const auto published = checkpointer_.Publish(request_, frozen, nullptr);
+  ASSERT_TRUE(published.ok()) << published.status();
+  ASSERT_EQ(published->snapshot.uncured_size(), 1);
+  EXPECT_EQ(published->snapshot.uncured(0).substr(0, 9), "openssl: ");
+}
+
 TEST_F(CheckpointerTest, ImageWithoutOurFdkIsDumpedAsItIs) {
   images_.image.labels.clear();
   const FrozenInstance frozen = checkpointer_.Freeze(request_);
   ASSERT_TRUE(frozen.status.ok());
   EXPECT_TRUE(asked_.empty());
   EXPECT_EQ(slots_.control(0)->Orders(), std::vector<std::string>{"dump /cracdata/dump-i1"});
+}
+
+// A JVM of engine crac, as far as the agent sees it.
+class CracCheckpointerTest : public CheckpointerTest {
+ protected:
+  CracCheckpointerTest() {
+    MakeStarter(/*allow_crac=*/true);
+    MakeCheckpointer();
+    images_.image.labels[kCracEngineLabel] = "criuengine";
+    request_.version.mutable_spec()->set_engine("crac");
+    fs::create_directories(dump_);
+    fs::create_directories(slot_->iofs_dir());
+    dialer_.answer = [this](const FunctionRequest& request) -> absl::StatusOr<FunctionReply> {
+      asked_.push_back(request.method + " " + request.target);
+      if (request.target == "/thaw/probe") return FunctionReply{200, {}, "{\"checkpointFailure\":{\"message\":\"open socket\"}}"};
+      if (prepare_status_ == 200) at_checkpoint_();
+      return FunctionReply{prepare_status_, {}, "{\"message\":\"the pool is busy\"}"};
+    };
+  }
+  void MakeCheckpointer() {
+    criu_ = std::make_unique<CriuCheckpointer>(CriuCheckpointer::Options(), CriuCheckpointer::Deps{store_, slots_, images_, *restorer_,
+                                                                                                   clock_, *paths_, NullLogger()});
+    crac_ = std::make_unique<CracCheckpointer>(
+        CracCheckpointer::Options(), CracCheckpointer::Deps{*crac_engine_, images_, *restorer_, *criu_, clock_, *paths_});
+    checkpointer_of_engine_ = std::make_unique<EngineCheckpointer>(*criu_, *crac_);
+  }
+  // The JVM writes itself and ends.
+  void WriteAndEnd() {
+    fs::create_directories(dump_ + "/images");
+    std::ofstream(dump_ + "/images/core.img") << "core";
+    InitEvent exit;
+    exit.kind = InitEvent::Kind::kExit;
+    exit.signal = "SIGKILL";
+    slots_.control(0)->Tell(exit);
+  }
+
+  const std::string dump_ = root_ + "/versions/v1/cracdata/dump-i1";
+  std::function<void()> at_checkpoint_ = [this] { WriteAndEnd(); };
+  std::unique_ptr<CriuCheckpointer> criu_;
+  std::unique_ptr<CracCheckpointer> crac_;
+  std::unique_ptr<EngineCheckpointer> checkpointer_of_engine_;
+};
+
+TEST_F(CracCheckpointerTest, JvmThatHasWrittenItselfIsPublishedAndItsInstanceIsGone) {
+  const FrozenInstance frozen = checkpointer_of_engine_->Freeze(request_);
+  ASSERT_TRUE(frozen.status.ok()) << frozen.status;
+  EXPECT_EQ(frozen.instance, InstanceAfter::kLost);
+  EXPECT_EQ(slots_.control(0)->Orders(), std::vector<std::string>{"save /cracdata/dump-i1"});
+  const auto published = checkpointer_of_engine_->Publish(request_, frozen, nullptr);
+  ASSERT_TRUE(published.ok()) << published.status();
+  EXPECT_EQ(published->snapshot.engine(), "crac criuengine");
+  EXPECT_EQ(slots_.control(1)->Orders(), (std::vector<std::string>{"start", "reset"})) << "the canary is a second JVM";
+}
+
+TEST_F(CracCheckpointerTest, JvmThatGoesOnSaysWhyAndServes) {
+  at_checkpoint_ = [this] { std::ofstream(slot_->iofs_dir() + "/lsnr.sock") << ""; };
+  // The listener never goes in this test, so that the time limit decides.
+  CracCheckpointer::Options options;
+  options.dump_limit = absl::Milliseconds(20);
+  CracCheckpointer checkpointer(options, CracCheckpointer::Deps{*crac_engine_, images_, *restorer_, *criu_, clock_, *paths_});
+  const FrozenInstance frozen = checkpointer.Freeze(request_);
+  EXPECT_EQ(frozen.status.code(), absl::StatusCode::kFailedPrecondition) << frozen.status;
+  EXPECT_EQ(ReasonOf(frozen.status), reason::kCheckpointRefused);
+  EXPECT_TRUE(absl::StrContains(frozen.status.message(), "open socket")) << frozen.status;
+  EXPECT_EQ(frozen.instance, InstanceAfter::kServing);
+}
+
+TEST_F(CracCheckpointerTest, RefusalNamesWhoRefused) {
+  prepare_status_ = 409;
+  const FrozenInstance frozen = checkpointer_of_engine_->Freeze(request_);
+  EXPECT_TRUE(absl::StrContains(frozen.status.message(), "the pool is busy")) << frozen.status;
+  EXPECT_EQ(frozen.instance, InstanceAfter::kServing);
+
+  MakeStarter(/*allow_crac=*/false);
+  MakeCheckpointer();
+  const FrozenInstance forbidden = checkpointer_of_engine_->Freeze(request_);
+  EXPECT_EQ(forbidden.status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_TRUE(absl::StrContains(forbidden.status.message(), "--allow-crac-engine")) << forbidden.status;
+  EXPECT_EQ(forbidden.instance, InstanceAfter::kServing);
+}
+
+TEST_F(CracCheckpointerTest, JvmThatEndsWithoutImagesIsAnError) {
+  at_checkpoint_ = [this] {
+    InitEvent exit;
+    exit.kind = InitEvent::Kind::kExit;
+    slots_.control(0)->Tell(exit);
+  };
+  const FrozenInstance frozen = checkpointer_of_engine_->Freeze(request_);
+  EXPECT_EQ(frozen.status.code(), absl::StatusCode::kInternal) << frozen.status;
+  EXPECT_EQ(frozen.instance, InstanceAfter::kLost);
 }
 
 }  // namespace

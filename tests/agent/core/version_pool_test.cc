@@ -16,6 +16,7 @@
 #include "agent/container/slot_spec.h"
 #include "agent/pool/pool.h"
 #include "agent/recovery/recovery.h"
+#include "agent/start/given.h"
 #include "common/log/log.h"
 #include "common/rpc/client.h"
 #include "common/status/reasons.h"
@@ -65,12 +66,15 @@ class FakeStarter final : public InstanceStarter {
     started.connection = std::make_unique<FakeFunctionConnection>(functions.back());
     started.record.kind = request.version.has_snapshot() ? StartKind::kRestored : StartKind::kCold;
     started.record.phases.restore = absl::Milliseconds(40);
+    awaits_freeze = request.awaits_freeze;
+    started.sealed = HasLateSecrets(request.version) && (request.version.has_snapshot() || !request.awaits_freeze);
     started.answered_before = request.version.has_snapshot() ? request.version.snapshot().invocations() : 0;
     return started;
   }
 
   int starts = 0;
   bool had_slot = false;
+  bool awaits_freeze = false;
   absl::Status next_result;
   std::deque<std::shared_ptr<FakeFunction>> functions;
 
@@ -84,6 +88,7 @@ class FakeCheckpointer final : public Checkpointer {
     ++freezes;
     answered = request.answered;
     FrozenInstance frozen;
+    frozen.sealed = seals;
     frozen.status = freeze_result;
     frozen.instance = after;
     return frozen;
@@ -97,6 +102,7 @@ class FakeCheckpointer final : public Checkpointer {
     return published;
   }
   int freezes = 0;
+  bool seals = false;
   std::uint64_t answered = 0;
   absl::Status freeze_result;
   absl::Status publish_result;
@@ -348,6 +354,108 @@ TEST_F(VersionPoolTest, CheckpointIsAskedForAfterTheFifthAnsweredCallOnly) {
   EXPECT_EQ(wanted_.size(), 1u) << "asked once";
 }
 
+VersionState LateSecretState() {
+  VersionState state = MakeState();
+  auto& use = *state.mutable_spec()->mutable_freeze()->add_secrets();
+  use.set_name("late");
+  use.set_after_restore_only(true);
+  (*state.mutable_secrets())["late"] = "one";
+  return state;
+}
+
+TEST_F(VersionPoolTest, ChangedConfigAndSecretsReachRunningInstancesAndNothingElseDoes) {
+  VersionState state = MakeState();
+  state.mutable_spec()->mutable_freeze()->add_restore_time_config("URL");
+  state.mutable_spec()->mutable_freeze()->add_secrets()->set_name("key");
+  (*state.mutable_secrets())["key"] = "one";
+  Make(state);
+  const auto call = Invoke();
+  starts_.RunAll();
+  const auto orders = [this] { return slots_.control(0)->Orders(); };
+  pool_->Update(state);
+  EXPECT_TRUE(orders().empty()) << "the same again is no news";
+  (*state.mutable_secrets())["key"] = "two";
+  (*state.mutable_restore_time_config())["URL"] = "now";
+  pool_->Update(state);
+  EXPECT_EQ(orders(), std::vector<std::string>{"give"}) << "during its call, too";
+  starter_.functions[0]->AnswerOk();
+  EXPECT_TRUE(call->has_value());
+  EXPECT_EQ(orders().size(), 1u);
+  absl::MutexLock lock(&slots_.control(0)->mu);
+  EXPECT_EQ(slots_.control(0)->last_given.secrets.at("key"), "two");
+  EXPECT_EQ(slots_.control(0)->last_given.config.at("URL"), "now");
+}
+
+TEST_F(VersionPoolTest, WhatChangesDuringAStartIsGivenRightAfterIt) {
+  VersionState state = MakeState();
+  state.mutable_spec()->mutable_freeze()->add_secrets()->set_name("key");
+  (*state.mutable_secrets())["key"] = "one";
+  Make(state);
+  Invoke();
+  (*state.mutable_secrets())["key"] = "two";
+  pool_->Update(state);
+  starts_.RunAll();
+  EXPECT_EQ(slots_.control(0)->Orders(), std::vector<std::string>{"give"});
+  absl::MutexLock lock(&slots_.control(0)->mu);
+  EXPECT_EQ(slots_.control(0)->last_given.secrets.at("key"), "two");
+}
+
+TEST_F(VersionPoolTest, AnInstanceThatIsToBeFrozenGetsLateSecretsWhenAnotherWasFrozenInstead) {
+  Make(LateSecretState());
+  Invoke();
+  starts_.RunAll();
+  EXPECT_TRUE(starter_.awaits_freeze);
+  starter_.functions[0]->AnswerOk();
+  EXPECT_TRUE(slots_.control(0)->Orders().empty());
+  VersionState frozen_elsewhere = LateSecretState();
+  frozen_elsewhere.mutable_snapshot()->set_id("s");
+  pool_->Update(frozen_elsewhere);
+  EXPECT_EQ(slots_.control(0)->Orders(), std::vector<std::string>{"give"});
+  absl::MutexLock lock(&slots_.control(0)->mu);
+  EXPECT_EQ(slots_.control(0)->last_given.secrets.at("late"), "one");
+  EXPECT_TRUE(slots_.control(0)->last_given.sealed);
+}
+
+TEST_F(VersionPoolTest, WhereFreezingIsGivenUpLateSecretsAreGivenAtOnce) {
+  Make(LateSecretState());
+  Invoke();
+  starts_.RunAll();
+  starter_.functions[0]->AnswerOk();
+  for (int i = 0; i < 4; ++i) Warm(*starter_.functions[0]);
+  pool_->OnCheckpointGrant(wanted_.at(0), false, absl::Seconds(5));
+  EXPECT_TRUE(slots_.control(0)->Orders().empty()) << "it may be granted later";
+  clock_.Advance(absl::Seconds(5));
+  Warm(*starter_.functions[0]);
+  pool_->OnCheckpointGrant(wanted_.at(1), false, absl::ZeroDuration());
+  EXPECT_EQ(slots_.control(0)->Orders(), std::vector<std::string>{"give"});
+}
+
+TEST_F(VersionPoolTest, AVersionThatIsNeverFrozenDoesNotAwaitIt) {
+  VersionState state = LateSecretState();
+  state.mutable_spec()->mutable_checkpoint()->set_mode(thaw::common::v1::CheckpointPolicy::MODE_NEVER);
+  Make(state);
+  Invoke();
+  starts_.RunAll();
+  EXPECT_FALSE(starter_.awaits_freeze);
+}
+
+TEST_F(VersionPoolTest, ASealedInstanceDoesNotAskForACheckpoint) {
+  Make(LateSecretState());
+  Invoke();
+  starts_.RunAll();
+  FakeFunction& function = *starter_.functions[0];
+  function.AnswerOk();
+  for (int i = 0; i < 4; ++i) Warm(function);
+  ASSERT_EQ(wanted_.size(), 1u);
+  checkpointer_.seals = true;
+  checkpointer_.publish_result = absl::InternalError("the canary failed");
+  pool_->OnCheckpointGrant(wanted_.at(0), true, absl::ZeroDuration());
+  checkpoints_.RunAll();
+  clock_.Advance(absl::Seconds(10));
+  Warm(function);
+  EXPECT_EQ(wanted_.size(), 1u) << "it has been given what no snapshot may have";
+}
+
 TEST_F(VersionPoolTest, CallDuringAFreezeWaitsForItAndIsNotStartedCold) {
   Invoke();
   starts_.RunAll();
@@ -368,6 +476,55 @@ TEST_F(VersionPoolTest, CallDuringAFreezeWaitsForItAndIsNotStartedCold) {
   ASSERT_EQ(finished_.size(), 1u);
   ASSERT_TRUE(finished_[0].ok());
   EXPECT_EQ(finished_[0]->id(), "snap1");
+}
+
+TEST_F(VersionPoolTest, WithASnapshotUnderLoadAnotherInstanceServesBeforeTheOnlyOneIsFrozen) {
+  Invoke();
+  starts_.RunAll();
+  FakeFunction& first = *starter_.functions[0];
+  first.AnswerOk();
+  for (int i = 0; i < 4; ++i) Warm(first);
+  VersionState with_snapshot = MakeState();
+  with_snapshot.mutable_snapshot()->set_id("snap0");
+  pool_->Update(with_snapshot);
+  pool_->OnCheckpointGrant(wanted_.at(0), true, absl::ZeroDuration());
+  EXPECT_EQ(pool_->Load().starting, 1u);
+  EXPECT_EQ(pool_->Load().checkpointing, 0u);
+  Warm(first);
+  const auto under_way = Invoke();
+  EXPECT_EQ(starts_.RunAll(), 1) << "one stand-in, however many calls come meanwhile";
+  EXPECT_EQ(pool_->Load().checkpointing, 0u) << "not in the middle of its call";
+  first.AnswerOk();
+  EXPECT_TRUE(under_way->has_value());
+  EXPECT_EQ(pool_->Load().checkpointing, 1u);
+  const auto during = Invoke();
+  ASSERT_EQ(starter_.functions.size(), 2u);
+  starter_.functions[1]->AnswerOk();
+  EXPECT_TRUE(during->has_value()) << "the stand-in has it; nobody waits for the freeze";
+  EXPECT_EQ(checkpoints_.RunAll(), 1);
+  EXPECT_EQ(checkpointer_.freezes, 1);
+}
+
+TEST_F(VersionPoolTest, AStandInThatCantBeStartedKeepsNobodyFromFreezingAndFailsNoCall) {
+  Invoke();
+  starts_.RunAll();
+  FakeFunction& first = *starter_.functions[0];
+  first.AnswerOk();
+  for (int i = 0; i < 4; ++i) Warm(first);
+  VersionState with_snapshot = MakeState();
+  with_snapshot.mutable_snapshot()->set_id("snap0");
+  pool_->Update(with_snapshot);
+  pool_->OnCheckpointGrant(wanted_.at(0), true, absl::ZeroDuration());
+  const auto served = Invoke();
+  const auto waiting = Invoke();
+  starter_.next_result = absl::InternalError("no");
+  EXPECT_EQ(starts_.RunAll(), 1);
+  first.AnswerOk();
+  EXPECT_TRUE(served->has_value() && (*served)->ok());
+  EXPECT_FALSE(waiting->has_value()) << "it waits for the freeze";
+  EXPECT_EQ(checkpoints_.RunAll(), 1);
+  first.AnswerOk();
+  EXPECT_TRUE(waiting->has_value() && (*waiting)->ok());
 }
 
 TEST_F(VersionPoolTest, BusyInstanceIsFrozenOnlyAfterItsCall) {
@@ -429,6 +586,60 @@ TEST_F(VersionPoolTest, DeniedCheckpointIsAskedForAgainAfterThePause) {
   clock_.Advance(absl::Seconds(5));
   Warm(function);
   EXPECT_EQ(wanted_.size(), 2u);
+}
+
+TEST_F(VersionPoolTest, FunctionsOwnWishForACheckpointNeedsNoFiveCalls) {
+  Invoke();
+  starts_.RunAll();
+  InitEvent wish;
+  wish.kind = InitEvent::Kind::kCheckpointWished;
+  slots_.control(0)->Tell(wish);
+  ASSERT_EQ(wanted_.size(), 1u);
+  pool_->OnCheckpointGrant(wanted_[0], true, absl::ZeroDuration());
+  EXPECT_EQ(checkpoints_.RunAll(), 0) << "a call is under way";
+  starter_.functions[0]->AnswerOk();
+  EXPECT_EQ(checkpoints_.RunAll(), 1);
+  EXPECT_EQ(checkpointer_.freezes, 1);
+  EXPECT_TRUE(slots_.control(0)->Orders().empty()) << "nothing is refused";
+  slots_.control(0)->Tell(wish);
+  EXPECT_EQ(slots_.control(0)->Orders(),
+            std::vector<std::string>{"refuse: function hello has a snapshot already: snap1"});
+}
+
+TEST_F(VersionPoolTest, RefusedWishIsToldWithItsReason) {
+  VersionState never = MakeState();
+  never.mutable_spec()->mutable_checkpoint()->set_mode(thaw::common::v1::CheckpointPolicy::MODE_NEVER);
+  Make(never);
+  Invoke();
+  starts_.RunAll();
+  InitEvent wish;
+  wish.kind = InitEvent::Kind::kCheckpointWished;
+  slots_.control(0)->Tell(wish);
+  EXPECT_TRUE(wanted_.empty());
+  EXPECT_EQ(slots_.control(0)->Orders(),
+            std::vector<std::string>{
+                "refuse: function hello is never to be frozen: change its policy with `thaw functions update`"});
+}
+
+TEST_F(VersionPoolTest, WishThatTheClusterDeniesOrWhoseFreezeFailsIsToldSo) {
+  Invoke();
+  starts_.RunAll();
+  starter_.functions[0]->AnswerOk();
+  InitEvent wish;
+  wish.kind = InitEvent::Kind::kCheckpointWished;
+  slots_.control(0)->Tell(wish);
+  pool_->OnCheckpointGrant(wanted_.at(0), false, absl::Seconds(5));
+  slots_.control(0)->Tell(wish);
+  clock_.Advance(absl::Seconds(5));
+  slots_.control(0)->Tell(wish);
+  checkpointer_.freeze_result = WithReason(absl::FailedPreconditionError("open socket"), reason::kCheckpointRefused);
+  pool_->OnCheckpointGrant(wanted_.at(1), true, absl::ZeroDuration());
+  checkpoints_.RunAll();
+  EXPECT_EQ(slots_.control(0)->Orders(),
+            (std::vector<std::string>{"refuse: the cluster does not want one of this function now",
+                                      "refuse: the cluster has refused one of function hello a moment ago: try again later",
+                                      "refuse: open socket"}));
+  Warm(*starter_.functions[0]);
 }
 
 TEST_F(VersionPoolTest, CheckpointRequestThatASchedulerNeverHeardIsMadeAgain) {
@@ -543,11 +754,13 @@ TEST_F(VersionPoolTest, RecoveryRemovesSlotsAndProbesOfItsNodeButNoAgentAndNothi
   make("slot-of-b", "b", kSlotRole);
 
   testing::FakeDialer dialer;
-  Restorer restorer(dialer, clock_);
+  CriuEngine criu;
+  const Engines engines(criu, criu);
+  Restorer restorer(dialer, clock_, engines);
   NoInit connector;
   Pool pool(options_, PoolDeps{starter_, checkpointer_, slots_, *this, memory_, metrics_, starts_, checkpoints_,
                                housekeeping_, clock_, clock_, NullLogger()});
-  Recovery recovery("a", Recovery::Deps{runtime, connector, restorer, pool, metrics_, clock_, Paths("/nowhere"), NullLogger()});
+  Recovery recovery("a", Recovery::Deps{runtime, connector, restorer, pool, metrics_, clock_, Paths("/nowhere"), "tools", NullLogger()});
   ASSERT_TRUE(recovery.Run(absl::InfiniteFuture()).ok());
   std::vector<std::string> left;
   const auto containers = runtime.List({}, absl::InfiniteFuture());

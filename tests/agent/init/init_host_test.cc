@@ -2,9 +2,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
@@ -195,6 +197,35 @@ TEST_F(InitHostTest, SnapshotsAreForRootOnly) {
   EXPECT_EQ(slot->Ask("iouring"), "Function not implemented");
 }
 
+// Each line of a report of tests/functions/native/privilege_probe.h behind the status; what an attempt may end with.
+void ExpectNothingSucceeds(const std::string& report) {
+  std::istringstream lines(report.substr(std::min(report.size(), std::string(kNoPrivileges).size())));
+  int refused = 0;
+  for (std::string line; std::getline(lines, line);) {
+    if (line == "control: succeeded") continue;
+    EXPECT_THAT(line, testing::AnyOf(testing::EndsWith(": EACCES"), testing::EndsWith(": EPERM"), testing::EndsWith(": EROFS"),
+                                     testing::EndsWith(": ENOSYS"), testing::EndsWith(": EINVAL")));
+    ++refused;
+  }
+  EXPECT_EQ(refused, 37);
+}
+
+TEST_F(InitHostTest, AFunctionHasNoPrivilegeBeforeAndAfterARestore) {
+  auto first = MakeSlot();
+  ASSERT_TRUE(first->Start("i-1").value("ok", false));
+  const std::string before = first->Ask("privileges");
+  EXPECT_THAT(before, testing::StartsWith(kNoPrivileges));
+  EXPECT_THAT(before, HasSubstr("control: succeeded\n")) << "the probe can tell a success";
+  ExpectNothingSucceeds(before);
+  const Json dumped = Dump(*first, volume_.Make("snapshot"), /*leave_running=*/true);
+  ASSERT_TRUE(dumped.value("ok", false)) << dumped;
+  EXPECT_EQ(first->Ask("privileges"), before) << "after its own dump";
+  auto second = MakeSlot();
+  const Json restored = second->Order(RestoreOrder("/cracdata/snapshot", dumped, "i-2"));
+  ASSERT_TRUE(restored.value("ok", false)) << restored;
+  EXPECT_EQ(second->Ask("privileges"), before) << "after a restore elsewhere";
+}
+
 TEST_F(InitHostTest, OneSlotServesManyRestores) {
   auto slot = MakeSlot();
   slot->Start("i-0");
@@ -239,7 +270,9 @@ TEST_F(InitHostTest, ADumpThatCriuRefusesLeavesTheFunctionServing) {
   slot->Start("i-1");
   EXPECT_EQ(slot->Ask("tcp"), "ok");
   const std::string dir = volume_.Make("s");
-  const Json refused = Dump(*slot, dir, false);
+  // Init's own look would refuse it before CRIU does.
+  const Json refused = slot->Order(
+      {{"op", "dump"}, {"dir", dir}, {"leave_running", false}, {"timeout_ms", 20000}, {"check", false}});
   EXPECT_FALSE(refused.value("ok", true));
   EXPECT_EQ(refused["code"], "FAILED_PRECONDITION") << refused["log"].get<std::string>();
   // What CRIU says depends on the kernel; the remedy is the same.
@@ -306,6 +339,35 @@ TEST_F(HangingCriuTest, AHangingDumpEndsAtItsLimitAndLeavesTheFunctionServing) {
   EXPECT_EQ(answer["code"], "DEADLINE_EXCEEDED") << answer;
   EXPECT_THAT(slot->Ask("hello"), HasSubstr(" 3 "));
   EXPECT_EQ(slot->Exec("grep -l sleep /proc/[0-9]*/comm").output, "") << "criu's children are still there";
+}
+
+// `docker top` names the host's PID, where ioprio_get finds it.
+TEST_F(HangingCriuTest, ADumpRunsAtTheLowestWeightAndTheFunctionDoesNot) {
+  auto slot = MakeSlot(kHangingImage);
+  slot->Start("i-1");
+  slot->Ask("hello");
+  const int dump =
+      slot->Send({{"op", "dump"}, {"dir", volume_.Make("s")}, {"leave_running", true}, {"timeout_ms", 20000}});
+  const auto weight = [&](const std::string& comm) {
+    std::istringstream lines(Shell("docker top " + slot->name() + " -eo pid,ni,comm").output);
+    for (std::string line; std::getline(lines, line);) {
+      std::istringstream words(line);
+      int pid = 0;
+      std::string nice, name;
+      if (words >> pid >> nice >> name && name == comm) {
+        return nice + " " + std::to_string(::syscall(SYS_ioprio_get, 1, pid) >> 13);
+      }
+    }
+    return std::string("not there");
+  };
+  const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (weight("sleep") == "not there" && std::chrono::steady_clock::now() < limit) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  EXPECT_EQ(weight("sleep"), "19 3") << "nice 19, I/O class idle";
+  EXPECT_THAT(weight("function"), testing::StartsWith("0 "));
+  slot->Send({{"op", "kill"}, {"signal", "KILL"}});
+  EXPECT_EQ(slot->WaitAnswer(dump, 5)["code"], "ABORTED");
 }
 
 TEST_F(HangingCriuTest, AHangingRestoreEndsAtItsLimitAndLeavesAnEmptySlot) {

@@ -93,6 +93,15 @@ TEST(OrderTest, RestoreChecksPipeAndMarkerNames) {
   EXPECT_EQ(Failed(head + R"("resume":"resume-../x"})").code(), Code::kInvalidArgument);
 }
 
+TEST(OrderTest, ReasonsForTheFunctionAreCutToFourKibibytes) {
+  EXPECT_EQ(std::get<ResumeOrder>(Parsed(R"({"id":1,"op":"resume"})").what).error, "");
+  EXPECT_EQ(std::get<ResumeOrder>(Parsed(R"({"id":1,"op":"resume","error":"no room"})").what).error, "no room");
+  EXPECT_EQ(std::get<RefuseOrder>(Parsed(R"({"id":1,"op":"refuse","error":"never"})").what).error, "never");
+  EXPECT_EQ(Failed(R"({"id":1,"op":"refuse"})").code(), Code::kInvalidArgument);
+  const std::string line = R"({"id":1,"op":"refuse","error":")" + std::string(5000, 'x') + "\"}";
+  EXPECT_EQ(std::get<RefuseOrder>(Parsed(line).what).error.size(), 4096u);
+}
+
 TEST(OrderTest, KillTakesNamesAndNumbers) {
   EXPECT_EQ(std::get<KillOrder>(Parsed(R"({"id":1,"op":"kill","signal":"SIGTERM","grace_ms":9})").what).signal, SIGTERM);
   EXPECT_EQ(std::get<KillOrder>(Parsed(R"({"id":1,"op":"kill","signal":"KILL"})").what).signal, SIGKILL);

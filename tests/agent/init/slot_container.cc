@@ -83,7 +83,13 @@ SlotContainer::SlotContainer(const Options& options) : dir_(MakeTempDir()), iofs
   command += " -v " + dir_ + "/ctl:/run/thaw/ctl -v " + iofs_ + ":/tmp/iofs";
   command += options.crac_dir.empty() ? " --tmpfs /cracdata:mode=700,size=256k" : " -v " + options.crac_dir + ":/cracdata";
   command += " -v " THAW_INIT_BINARY ":/thaw/init:ro -v " THAW_TEST_FUNCTION_DIR ":/test:ro ";
-  command += options.more_arguments + " --entrypoint /thaw/init " + options.image + " --slot";
+  command += options.more_arguments;
+  if (options.boot_shift_seconds == 0) {
+    command += " --entrypoint /thaw/init " + options.image + " --slot";
+  } else {
+    command += " --entrypoint /test/boot_shift " + options.image + " " + std::to_string(options.boot_shift_seconds) +
+               " /thaw/init --slot";
+  }
   const ShellResult run = Shell(command);
   if (run.status != 0) {
     error_ = "docker run failed: " + run.output;

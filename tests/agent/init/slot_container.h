@@ -34,6 +34,8 @@ class SlotContainer {
     std::string image;
     std::string crac_dir;       // on the host; empty: a tmpfs of 256 KiB, which is soon full
     std::string more_arguments;  // of `docker run`
+    // What the container's monotonic clocks are ahead of this host's, as if it had been booted earlier.
+    long boot_shift_seconds = 0;
   };
   explicit SlotContainer(const Options& options);
   ~SlotContainer();

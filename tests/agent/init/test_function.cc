@@ -3,14 +3,18 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <pthread.h>
+#include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -19,6 +23,8 @@
 #include <ctime>
 #include <string>
 #include <vector>
+
+#include "tests/functions/native/privilege_probe.h"
 
 namespace {
 
@@ -81,6 +87,122 @@ void OpenTcp(std::vector<int>* fds) {
   *fds = {listener, client, accept(listener, nullptr, nullptr)};
 }
 
+int64_t Nanos(clockid_t clock) {
+  timespec now{};
+  clock_gettime(clock, &now);
+  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
+
+std::atomic<long> ticks{0};
+std::atomic<long> steps_back{0};
+
+// A fixed-rate schedule of 100 ms, as schedulers make them: what was missed is made up for at once.
+void* Tick(void*) {
+  int64_t next = Nanos(CLOCK_MONOTONIC);
+  int64_t last = next;
+  while (true) {
+    next += 100'000'000;
+    const timespec until{static_cast<time_t>(next / 1'000'000'000), static_cast<long>(next % 1'000'000'000)};
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr) != 0) {
+    }
+    ++ticks;
+    const int64_t now = Nanos(CLOCK_MONOTONIC);
+    if (now < last) ++steps_back;
+    last = now;
+  }
+}
+
+std::string ReadFile(const std::string& path) {
+  const int fd = open(path.c_str(), O_RDONLY);
+  if (fd < 0) return strerror(errno);
+  std::string content(65536, '\0');
+  const ssize_t size = read(fd, content.data(), content.size());
+  close(fd);
+  content.resize(size < 0 ? 0 : static_cast<size_t>(size));
+  return content;
+}
+
+// An epoll that watches a pipe which only a child still has.
+int LoseEpollTarget() {
+  int ends[2];
+  if (pipe(ends) != 0) return -1;
+  const int epoll = epoll_create1(0);
+  epoll_event event{};
+  event.events = EPOLLIN;
+  epoll_ctl(epoll, EPOLL_CTL_ADD, ends[0], &event);
+  if (fork() == 0) {
+    for (int fd = 3; fd < 64; ++fd) {
+      if (fd != ends[0] && fd != ends[1]) close(fd);
+    }
+    while (true) pause();
+  }
+  close(ends[0]);
+  close(ends[1]);
+  return epoll;
+}
+
+std::string Result(long value) { return value < 0 ? strerror(errno) : std::to_string(value); }
+
+// Orders that leave something open, each answered with the descriptor's number, and those that use it.
+bool Obstacle(const std::string& word, const std::string& argument, std::string* answer) {
+  static epoll_event awaited{};
+  const int fd = atoi(argument.c_str());
+  char buffer[64] = {};
+  if (word == "keep") {
+    *answer = Result(open(argument.c_str(), argument.find("append") != std::string::npos ? O_RDWR | O_APPEND : O_RDWR));
+  } else if (word == "keep-read") {
+    *answer = Result(open(argument.c_str(), O_RDONLY));
+  } else if (word == "deleted") {
+    *answer = Result(open(argument.c_str(), O_RDWR | O_CREAT, 0600));
+    unlink(argument.c_str());
+  } else if (word == "connect") {
+    *answer = Result(UnixSocket(argument.c_str(), false));
+  } else if (word == "udp") {
+    *answer = Result(socket(AF_INET, SOCK_DGRAM, 0));
+  } else if (word == "epoll-lost") {
+    *answer = Result(LoseEpollTarget());
+  } else if (word == "sysv") {
+    const int segment = shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600);
+    *answer = shmat(segment, nullptr, 0) == reinterpret_cast<void*>(-1) ? strerror(errno) : "-1";
+  } else if (word == "pipe") {
+    int ends[2];
+    *answer = Result(pipe(ends) == 0 ? ends[0] : -1);
+  } else if (word == "map") {
+    const int file = open(argument.c_str(), O_RDONLY);
+    *answer = mmap(nullptr, 4096, PROT_READ, MAP_SHARED, file, 0) == MAP_FAILED ? strerror(errno) : "-1";
+    close(file);
+  } else if (word == "fd-read") {
+    const ssize_t count = read(fd, buffer, sizeof buffer - 1);
+    *answer = count < 0 ? strerror(errno) : "\"" + std::string(buffer, static_cast<size_t>(count)) + "\"";
+  } else if (word == "fd-read8") {
+    const ssize_t count = read(fd, buffer, 8);
+    *answer = count < 0 ? strerror(errno) : "\"" + std::string(buffer, static_cast<size_t>(count)) + "\"";
+  } else if (word == "fd-write") {
+    signal(SIGPIPE, SIG_IGN);
+    *answer = Result(write(fd, "written\n", 8));
+  } else if (word == "fd-watch") {
+    const int epoll = epoll_create1(0);
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.u64 = 0x1234567890ull;
+    epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+    *answer = Result(epoll);
+  } else if (word == "fd-wait") {
+    awaited = {};
+    const int count = epoll_wait(fd, &awaited, 1, 100);
+    *answer = count == 1 ? std::to_string(awaited.data.u64) : Result(count);
+  } else if (word == "fd-close") {
+    *answer = Result(close(fd));
+  } else if (word == "fd-next") {
+    const int next = open("/dev/null", O_RDONLY);
+    close(next);
+    *answer = std::to_string(next);
+  } else {
+    return false;
+  }
+  return true;
+}
+
 std::string Checkpoint(int* listener) {
   close(*listener);
   unlink(kLink);
@@ -109,6 +231,7 @@ int main() {
   std::vector<int> tcp;
   int watch = -1;
   std::string last_wait = "-";
+  std::string kept;
   int listener = Listen();
   printf("up\n");
   fflush(stdout);
@@ -125,6 +248,8 @@ int main() {
     if (word == "hello") {
       answer = std::to_string(getpid()) + " " + std::to_string(++count) + " " + std::to_string(token) + " " + mapped +
                " " + shared + " " + deleted;
+    } else if (word == "privileges") {
+      answer = privilege_probe::Report();
     } else if (word == "tcp") {
       OpenTcp(&tcp);
     } else if (word == "notcp") {
@@ -160,6 +285,20 @@ int main() {
       const int fd = open(argument.c_str(), O_RDONLY);
       answer = fd < 0 ? strerror(errno) : "opened";
       if (fd >= 0) close(fd);
+    } else if (word == "clocks") {
+      answer = std::to_string(Nanos(CLOCK_MONOTONIC)) + " " + std::to_string(Nanos(CLOCK_BOOTTIME)) + " " +
+               std::to_string(Nanos(CLOCK_REALTIME));
+    } else if (word == "tick") {
+      pthread_t thread;
+      pthread_create(&thread, nullptr, Tick, nullptr);
+    } else if (word == "ticks") {
+      answer = std::to_string(ticks) + " " + std::to_string(steps_back);
+    } else if (word == "read") {
+      answer = ReadFile(argument);
+    } else if (word == "keep") {
+      kept = ReadFile(argument);
+    } else if (word == "kept") {
+      answer = kept;
     } else if (word == "touch") {
       const int fd = open(argument.c_str(), O_WRONLY | O_CREAT, 0644);
       answer = fd < 0 ? strerror(errno) : "ok";
@@ -172,6 +311,8 @@ int main() {
       answer = read(watch, event, sizeof event) > 0 ? reinterpret_cast<inotify_event*>(event)->name : "nothing";
     } else if (word == "checkpoint") {
       checkpoint = true;
+    } else if (Obstacle(word, argument, &answer)) {
+      // Done.
     } else if (word == "wait") {
       answer = last_wait;
     } else {

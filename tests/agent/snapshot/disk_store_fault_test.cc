@@ -4,12 +4,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
 
+#include "absl/synchronization/mutex.h"
 #include "agent/snapshot/disk_store.h"
 #include "common/status/reasons.h"
 #include "tests/agent/snapshot/sample_tree.h"

@@ -10,6 +10,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "agent/snapshot/manifest.h"
 #include "common/status/reasons.h"
 #include "tests/agent/snapshot/sample_tree.h"

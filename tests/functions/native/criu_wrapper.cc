@@ -1,4 +1,4 @@
-// Stands before CRIU in an image of the fault tests (as /usr/local/sbin/criu, which thaw-init finds first): does what
+// Stands before CRIU in the slots of the fault tests (Cluster::Options::criu_wrapper): does what
 // /cracdata/criu-fault says, `dump|restore fail|hang`, and says in /cracdata/criu-fault.fired that it did. Without such a
 // file, and for what it does not name, it is CRIU. Not a shell script: a shell drops the effective uid.
 #include <fcntl.h>
@@ -8,7 +8,7 @@
 #include <cstring>
 
 namespace {
-constexpr char kCriu[] = "/usr/sbin/criu";
+constexpr char kCriu[] = "/thaw/criu/criu.real";
 constexpr char kFault[] = "/cracdata/criu-fault";
 constexpr char kFired[] = "/cracdata/criu-fault.fired";
 }  // namespace

@@ -19,6 +19,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/functions/native/privilege_probe.h"
+
 namespace {
 
 constexpr char kSocket[] = "/tmp/iofs/native.sock";
@@ -143,6 +145,7 @@ std::string Obey(const std::string& order, int& status, bool& raw) {
   if (word == "open") return TryOpen(argument);
   if (word == "read") return ReadFile(argument);
   if (word == "random") return RandomHex();
+  if (word == "privileges") return privilege_probe::Report();
   return std::string("token=") + token + " calls=" + std::to_string(calls);
 }
 

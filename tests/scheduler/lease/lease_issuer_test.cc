@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "common/rpc/client.h"
 #include "common/status/reasons.h"
 #include "tests/scheduler/support/test_scheduler.h"

@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "common/cpu/features.h"
 #include "tests/scheduler/support/test_scheduler.h"
 
 namespace thaw::scheduler {
@@ -120,10 +121,16 @@ class Scenario {
     }
     return DigestId(number);
   }
-  common::v1::SnapshotInfo SnapshotOf(const std::string& name, const std::string& path) {
+  common::v1::SnapshotInfo SnapshotOf(const std::string& name, const std::string& path, const std::string& needs = "") {
     common::v1::SnapshotInfo snapshot = TestScheduler::Snapshot(0, VersionOf(path));
     snapshot.set_id(SnapshotId(name));
+    for (const auto& feature : FeaturesOf(needs)) snapshot.add_cpu_features(feature);
     return snapshot;
+  }
+  static CpuFeatures FeaturesOf(const std::string& level_name) {
+    CpuLevel level = CpuLevel::kNative;
+    EXPECT_TRUE(ParseCpuLevel(level_name, level)) << level_name << " is no level";
+    return FeaturesOfLevel(level);
   }
   Node& NodeNamed(const std::string& id) {
     const auto it = nodes_.find(id);
@@ -164,6 +171,7 @@ class Scenario {
       v1::Register registration =
           TestScheduler::Registration(id, static_cast<std::uint64_t>(line.Number("memory", 1024)),
                                       static_cast<std::uint32_t>(line.Number("cpus", 2)));
+      for (const auto& feature : FeaturesOf(line.Value("cpu"))) registration.mutable_node()->add_cpu_features(feature);
       for (const auto& image : line.List("images")) {
         int number = 0;
         ASSERT_TRUE(absl::SimpleAtoi(image, &number));
@@ -268,7 +276,7 @@ class Scenario {
                                                 absl::StrCat("instance-on-", line.Value("on")));
       EXPECT_EQ(grant.granted() ? "granted" : "refused", line.result) << grant.reason();
     } else if (verb == "publish") {
-      status = scheduler_.Publish(node.session, SnapshotOf(line.Word(1), line.Value("of")),
+      status = scheduler_.Publish(node.session, SnapshotOf(line.Word(1), line.Value("of"), line.Value("needs")),
                                   absl::StrCat("instance-on-", line.Value("on")));
     } else if (verb == "hold") {
       status = scheduler_.Hold(node.session, SnapshotOf(line.Word(1), line.Value("of")));
@@ -304,10 +312,12 @@ class Scenario {
       std::sort(expected.begin(), expected.end());
       EXPECT_EQ(absl::StrJoin(told, " "), absl::StrJoin(expected, " "));
     } else if (what == "snapshot") {
-      const auto state = scheduler_->cluster().GetVersion(VersionOf(line.Word(2)));
+      const auto state = scheduler_->cluster().GetVersion(VersionOf(line.Word(2)), line.Value("at"));
       ASSERT_TRUE(state.ok()) << state.status();
       if (line.Word(3) == "none") {
         EXPECT_FALSE(state->has_snapshot()) << state->snapshot().id();
+        EXPECT_EQ(state->unfit_reason() != "", line.Word(4) == "unfit") << state->unfit_reason();
+        if (line.Word(4) == "unfit") return;
         EXPECT_EQ(state->desired_slots(), 0u);
         return;
       }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "common/log/log.h"
 #include "common/rpc/server.h"
 #include "common/status/reasons.h"
@@ -120,12 +121,40 @@ TEST_F(ServiceTest, EveryMethodRefusesACallWithoutTheClustersToken) {
       ++methods;
     }
   }
-  EXPECT_EQ(methods, 20);
+  EXPECT_EQ(methods, 23);
   // The right token gets in: the refusal above was the token's.
   EXPECT_EQ(CallEmpty(client_->channel(), "/thaw.scheduler.v1.Catalogue/ListApps", testing::kTestToken),
             grpc::StatusCode::OK);
   EXPECT_EQ(CallEmpty(client_->channel(), "/thaw.scheduler.v1.Membership/Connect", testing::kTestToken),
             grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+TEST_F(ServiceTest, SecretsAreSetListedWithoutValuesDeletedAndGoWithTheirApp) {
+  const auto function = MakeFunction();
+  common::v1::SetSecretRequest set;
+  set.set_app_id(function.app_id());
+  set.set_name("key");
+  set.set_value("the value");
+  const auto secret = client_->Call(&v1::Catalogue::Stub::SetSecret, set);
+  ASSERT_TRUE(secret.ok()) << secret.status();
+  EXPECT_EQ(secret->size_bytes(), 9u);
+  common::v1::ListSecretsRequest list;
+  list.set_app_id(function.app_id());
+  const auto listed = client_->Call(&v1::Catalogue::Stub::ListSecrets, list);
+  ASSERT_EQ(listed->secrets_size(), 1);
+  EXPECT_EQ(listed->SerializeAsString().find("the value"), std::string::npos);
+  common::v1::DeleteSecretRequest remove;
+  remove.set_app_id(function.app_id());
+  remove.set_name("key");
+  EXPECT_TRUE(client_->Call(&v1::Catalogue::Stub::DeleteSecret, remove).ok());
+  EXPECT_EQ(ReasonOf(client_->Call(&v1::Catalogue::Stub::DeleteSecret, remove).status()), reason::kSecretNotFound);
+
+  ASSERT_TRUE(client_->Call(&v1::Catalogue::Stub::SetSecret, set).ok());
+  common::v1::DeleteAppRequest delete_app;
+  delete_app.set_id(function.app_id());
+  ASSERT_TRUE(client_->Call(&v1::Catalogue::Stub::DeleteApp, delete_app).ok());
+  EXPECT_EQ(ReasonOf(client_->Call(&v1::Catalogue::Stub::ListSecrets, list).status()), reason::kAppNotFound);
+  EXPECT_EQ(ReasonOf(client_->Call(&v1::Catalogue::Stub::SetSecret, set).status()), reason::kAppNotFound);
 }
 
 TEST_F(ServiceTest, AppsAndFunctionsAreMadeFoundChangedListedAndDeleted) {

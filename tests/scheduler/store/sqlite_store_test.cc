@@ -113,13 +113,15 @@ TEST_F(SqliteStoreTest, AnOlderSchemaIsBroughtUpToDateWithAllThatIsInIt) {
   ASSERT_TRUE((*store)
                   ->Apply(WriteBatch()
                               .Put(RemovedSnapshot{"s", absl::UnixEpoch()})
-                              .Put(CheckpointFailure{"v", 1, "e", absl::UnixEpoch()}))
+                              .Put(CheckpointFailure{"v", 1, "e", absl::UnixEpoch()})
+                              .Put(SecretRow{"a", "key", absl::UnixEpoch(), 1, "sealed"}))
                   .ok());
   // Opened again, it is a file of today.
   store->reset();
   store = SqliteStore::Open(file_);
   ASSERT_TRUE(store.ok()) << store.status();
   EXPECT_EQ((*store)->Load()->checkpoint_failures.size(), 1u);
+  EXPECT_EQ((*store)->Load()->secrets.size(), 1u);
 }
 
 TEST_F(SqliteStoreTest, ANewerSchemaIsRefusedAndLeftAlone) {
@@ -127,7 +129,7 @@ TEST_F(SqliteStoreTest, ANewerSchemaIsRefusedAndLeftAlone) {
   Sql("UPDATE meta SET value = '999' WHERE key = 'schema_version'");
   const auto store = SqliteStore::Open(file_);
   EXPECT_EQ(store.status().code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(std::string(store.status().message()), HasSubstr("schema version 999, newer than this program's 2"));
+  EXPECT_THAT(std::string(store.status().message()), HasSubstr("schema version 999, newer than this program's 3"));
   // Still what it was.
   EXPECT_EQ(SqliteStore::Open(file_).status().code(), absl::StatusCode::kFailedPrecondition);
 }

@@ -50,6 +50,7 @@ class StoreContractTest : public ::testing::TestWithParam<const char*> {
     EXPECT_TRUE(contents.nodes.empty());
     EXPECT_TRUE(contents.removed_snapshots.empty());
     EXPECT_TRUE(contents.checkpoint_failures.empty());
+    EXPECT_TRUE(contents.secrets.empty());
   }
 
   static common::v1::App App(const std::string& id, const std::string& name) {
@@ -200,6 +201,24 @@ TEST_P(StoreContractTest, TwoAppsOfOneNameAreRefused) {
 TEST_P(StoreContractTest, AFunctionsNameIsUniqueWithinItsAppOnly) {
   ASSERT_TRUE(store_->Apply(WriteBatch().Put(Function("f1", "a1", "fn")).Put(Function("f2", "a2", "fn"))).ok());
   EXPECT_EQ(store_->Apply(WriteBatch().Put(Function("f3", "a1", "fn"))).code(), absl::StatusCode::kAlreadyExists);
+}
+
+TEST_P(StoreContractTest, ASecretIsKeptByAppAndName) {
+  const absl::Time at = absl::FromUnixMicros(1234567);
+  ASSERT_TRUE(store_->Apply(WriteBatch()
+                                .Put(SecretRow{"a", "key", at, 3, std::string("\0x\xff", 3)})
+                                .Put(SecretRow{"b", "key", at, 3, "other"})
+                                .Put(SecretRow{"a", "key", at, 4, std::string("\0y\xff", 3)}))
+                  .ok());
+  ASSERT_EQ(Load().secrets.size(), 2u);
+  ASSERT_TRUE(store_->Apply(WriteBatch().RemoveSecret("b", "key").RemoveSecret("b", "none")).ok());
+  const StoreContents contents = Load();
+  ASSERT_EQ(contents.secrets.size(), 1u);
+  EXPECT_EQ(contents.secrets[0].app_id, "a");
+  EXPECT_EQ(contents.secrets[0].name, "key");
+  EXPECT_EQ(contents.secrets[0].updated_at, at);
+  EXPECT_EQ(contents.secrets[0].size_bytes, 4u);
+  EXPECT_EQ(contents.secrets[0].sealed, std::string("\0y\xff", 3));
 }
 
 TEST_P(StoreContractTest, AHolderOfAnUnknownSnapshotIsRefused) {

@@ -11,6 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "common/log/log.h"
 #include "common/metrics/metrics.h"
@@ -84,6 +85,9 @@ class TestScheduler {
  public:
   explicit TestScheduler(Scheduler::Options options = {}) : options_(options) { Restart(); }
 
+  // Of what the key of the secrets is made.
+  char sealing_byte = 'k';
+
   // Another process over the same store: what was in memory is gone.
   void Restart() {
     scheduler_.reset();
@@ -91,7 +95,7 @@ class TestScheduler {
     registry_ = std::make_unique<prometheus::Registry>();
     metrics_ = std::make_unique<SchedulerMetrics>(*registry_);
     auto scheduler = Scheduler::Create(
-        options_, {store, clock, clock, writer_, *metrics_, NullLogger()});
+        options_, {store, clock, clock, writer_, *metrics_, NullLogger(), SealingKey(std::string(SealingKey::kBytes, sealing_byte))});
     if (!scheduler.ok()) std::abort();
     scheduler_ = *std::move(scheduler);
   }

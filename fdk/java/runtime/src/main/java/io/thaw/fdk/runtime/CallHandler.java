@@ -11,6 +11,7 @@ import io.thaw.fdk.runtime.function.FunctionName;
 import io.thaw.fdk.runtime.function.LoadedFunction;
 import io.thaw.fdk.runtime.function.RuntimeConfig;
 import io.thaw.fdk.runtime.http.HttpRequest;
+import io.thaw.fdk.runtime.http.JsonText;
 import java.time.Instant;
 import java.time.format.DateTimeParseException;
 
@@ -93,7 +94,7 @@ final class CallHandler {
     }
 
     private static Reply internalError(String message, Throwable why) {
-        String json = "{\"message\":" + Reply.quote(message) + ",\"detail\":" + Reply.quote(String.valueOf(why)) + "}";
+        String json = "{\"message\":" + JsonText.quote(message) + ",\"detail\":" + JsonText.quote(String.valueOf(why)) + "}";
         return Reply.of(OutputEvent.fromBytes(
                 json.getBytes(java.nio.charset.StandardCharsets.UTF_8),
                 OutputEvent.Status.InternalError,

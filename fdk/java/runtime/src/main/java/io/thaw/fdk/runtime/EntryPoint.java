@@ -24,6 +24,9 @@ public final class EntryPoint {
     // Where thaw-init takes a function's request to be dumped.
     private static final Path REQUEST_SOCKET = Path.of("/run/thaw/fn/request.sock");
 
+    // Where thaw-init puts configuration of now.
+    private static final Path RESTORE_TIME_CONFIG = Path.of("/run/thaw/fn/config.json");
+
     private EntryPoint() {
     }
 
@@ -49,7 +52,7 @@ public final class EntryPoint {
                         "expected one argument, the function as fully.qualified.Class::method, but got " + args.length);
             }
             FunctionName function = FunctionName.parse(args[0]);
-            RuntimeConfig config = new RuntimeConfig(environment);
+            RuntimeConfig config = new RuntimeConfig(environment, RESTORE_TIME_CONFIG);
             String format = config.get("FN_FORMAT");
             if (!format.isEmpty() && !format.equals("http-stream")) {
                 throw new IllegalArgumentException(

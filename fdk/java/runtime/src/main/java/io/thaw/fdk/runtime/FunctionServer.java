@@ -2,16 +2,15 @@ package io.thaw.fdk.runtime;
 
 import io.thaw.crac.CheckpointHook;
 import io.thaw.fdk.runtime.checkpoint.CheckpointCycle;
+import io.thaw.fdk.runtime.checkpoint.Refusal;
 import io.thaw.fdk.runtime.checkpoint.SocketDelegate;
 import io.thaw.fdk.runtime.http.HttpConnection;
 import io.thaw.fdk.runtime.http.HttpProtocolException;
 import io.thaw.fdk.runtime.http.HttpRequest;
+import io.thaw.fdk.runtime.http.JsonText;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.channels.SocketChannel;
-import java.util.stream.Collectors;
-import java.util.stream.Stream;
-import jdk.crac.CheckpointException;
 
 /**
  * Serves the platform's requests: calls, probes, checkpoints.
@@ -30,10 +29,7 @@ final class FunctionServer {
         this.socket = socket;
         this.calls = calls;
         this.checkpoints = checkpoints;
-        CheckpointHook.install(() -> {
-            throw new CheckpointException("Thaw freezes a function between two calls, when the platform says so: "
-                    + "register resources and don't ask for a checkpoint");
-        });
+        CheckpointHook.install(checkpoints.wishes());
     }
 
     /**
@@ -42,6 +38,7 @@ final class FunctionServer {
      * @throws IOException when the socket can't be opened, or connections can't be accepted any more
      */
     void run() throws IOException {
+        checkpoints.wishes().serveOnThisThread();
         socket.open();
         while (true) {
             try (SocketChannel channel = socket.accept()) {
@@ -85,10 +82,19 @@ final class FunctionServer {
             }
             case "/thaw/probe" -> {
                 if (allowed(connection, request, "GET")) {
-                    send(connection, Reply.json(200, "{\"fdk\":" + Reply.quote(FdkVersion.PRODUCT)
+                    send(connection, Reply.json(200, "{\"fdk\":" + JsonText.quote(FdkVersion.PRODUCT)
                             + ",\"calls\":" + calls.answered()
                             + ",\"loaded\":" + calls.loaded()
-                            + ",\"restores\":" + checkpoints.restores() + "}"));
+                            + ",\"restores\":" + checkpoints.restores()
+                            + (checkpoints.failure().isEmpty() ? "" : ",\"checkpointFailure\":" + checkpoints.failure())
+                            + "}"));
+                }
+            }
+            case "/thaw/descriptors" -> {
+                if (allowed(connection, request, "GET")) {
+                    String known = OpenDescriptors.json();
+                    send(connection, known != null ? Reply.json(200, known)
+                            : error(404, "descriptors are not traced: start the JVM with the agent thaw-descriptors"));
                 }
             }
             case "/thaw/checkpoint" -> {
@@ -116,15 +122,9 @@ final class FunctionServer {
     }
 
     private void checkpoint(HttpConnection connection) throws IOException {
-        CheckpointException refusal = checkpoints.prepare();
+        Refusal refusal = checkpoints.prepare();
         if (refusal != null) {
-            String causes = Stream.of(refusal.getSuppressed())
-                    .map(cause -> Reply.quote(cause.toString()))
-                    .collect(Collectors.joining(","));
-            String message = refusal.getMessage() != null
-                    ? refusal.getMessage()
-                    : "checkpoint vetoed by " + refusal.getSuppressed().length + " resource(s) of the function";
-            send(connection, Reply.json(409, "{\"message\":" + Reply.quote(message) + ",\"causes\":[" + causes + "]}"));
+            send(connection, Reply.json(409, refusal.json()));
             return;
         }
         connection.closeAfterResponse();
@@ -153,7 +153,7 @@ final class FunctionServer {
     }
 
     private static Reply error(int status, String message) {
-        return Reply.json(status, "{\"message\":" + Reply.quote(message) + "}");
+        return Reply.json(status, "{\"message\":" + JsonText.quote(message) + "}");
     }
 
     private static void send(HttpConnection connection, Reply reply) throws IOException {

@@ -39,27 +39,4 @@ record Reply(int status, Headers headers, Body body) {
                         OutputEvent.CONTENT_TYPE_HEADER, "application/json", "Fn-Fdk-Version", FdkVersion.FDK)),
                 out -> out.write(bytes));
     }
-
-    /** @return {@code text} as a JSON string */
-    static String quote(String text) {
-        StringBuilder out = new StringBuilder(text.length() + 16).append('"');
-        for (int i = 0; i < text.length(); i++) {
-            char c = text.charAt(i);
-            switch (c) {
-                case '"' -> out.append("\\\"");
-                case '\\' -> out.append("\\\\");
-                case '\n' -> out.append("\\n");
-                case '\r' -> out.append("\\r");
-                case '\t' -> out.append("\\t");
-                default -> {
-                    if (c < 0x20 || Character.isSurrogate(c)) {
-                        out.append(String.format("\\u%04x", (int) c));
-                    } else {
-                        out.append(c);
-                    }
-                }
-            }
-        }
-        return out.append('"').toString();
-    }
 }

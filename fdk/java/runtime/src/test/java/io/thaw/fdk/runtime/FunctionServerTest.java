@@ -232,6 +232,7 @@ class FunctionServerTest {
     private static final class Recorder implements Resource {
         private final String name;
         private volatile boolean veto;
+        private volatile boolean fail;
         // The collector may leave it in the global context beyond its test.
         private volatile boolean retired;
 
@@ -248,7 +249,7 @@ class FunctionServerTest {
             }
             STEPS.add("before " + name);
             if (veto) {
-                throw new IllegalStateException("\"" + name + "\" is busy");
+                throw new IllegalStateException("\"" + name + "\" is busy", new IOException());
             }
         }
 
@@ -256,7 +257,15 @@ class FunctionServerTest {
         public void afterRestore(Context<? extends Resource> context) {
             if (!retired) {
                 STEPS.add("after " + name);
+                if (fail) {
+                    throw new IllegalStateException(name + " is lost");
+                }
             }
+        }
+
+        @Override
+        public String toString() {
+            return "recorder " + name;
         }
     }
 
@@ -269,6 +278,14 @@ class FunctionServerTest {
         assertNull(target.getParent());
         assertEquals("rw-rw-rw-",
                 PosixFilePermissions.toString(Files.getPosixFilePermissions(name.getParent().resolve(target))));
+    }
+
+    @Test
+    void withoutTheAgentWhoOpenedWhatIsNotKnown() throws Exception {
+        start(Lazy.class, "echo");
+        String answer = once("GET /thaw/descriptors HTTP/1.1\r\n\r\n");
+        assertEquals(404, status(answer));
+        assertTrue(answer.contains("thaw-descriptors"), answer);
     }
 
     @Test
@@ -423,8 +440,10 @@ class FunctionServerTest {
         try (Peer peer = new Peer(name)) {
             String answer = peer.send(CHECKPOINT);
             assertEquals(409, status(answer));
-            assertTrue(answer.endsWith("{\"message\":\"checkpoint vetoed by 1 resource(s) of the function\",\"causes\":["
-                    + "\"java.lang.IllegalStateException: \\\"second\\\" is busy\"]}"), answer);
+            assertTrue(answer.contains("{\"message\":\"checkpoint vetoed by 1 resource of the function\",\"causes\":[{\"resource\":"
+                    + "\"recorder second\",\"class\":\"java.lang.IllegalStateException\",\"message\":\"\\\"second\\\" is busy\",\"stack\":["
+                    + "\"io.thaw.fdk.runtime.FunctionServerTest$Recorder.beforeCheckpoint(FunctionServerTest.java:"), answer);
+            assertTrue(answer.endsWith("],\"causedBy\":[{\"class\":\"java.io.IOException\",\"message\":\"\"}]}]}"), answer);
             assertEquals(List.of("before second", "before first", "after first", "after second"), STEPS);
             assertEquals(200, status(peer.call("x")));
         }
@@ -456,13 +475,134 @@ class FunctionServerTest {
     }
 
     @Test
-    void aFunctionThatAsksForACheckpointIsToldWhyNot() throws Exception {
+    void theReasonOfADumpThatFailedIsKeptAndTheResourcesAreTold() throws Exception {
+        start(Loaded.class, "echo");
+        new Recorder("r");
+        assertEquals(200, status(once(CHECKPOINT)));
+        FakeInit.refuse(init.takeRequest(), "criu: no room");
+        awaitSocket();
+        String probe = once("GET /thaw/probe HTTP/1.1\r\n\r\n");
+        assertTrue(probe.contains("\"restores\":0,\"checkpointFailure\":{\"message\":\"criu: no room\",\"causes\":[]}"), probe);
+        assertEquals(List.of("before r", "after r"), STEPS);
+    }
+
+    // ------------------------------------------------------------ checkpoints that user code asks for
+
+    /** What {@code Core.checkpointRestore()} does on a thread of the user's own; the outcome is a step. */
+    private static Thread ask() {
+        Thread asking = new Thread(() -> {
+            try {
+                Core.checkpointRestore();
+                STEPS.add("returned");
+            } catch (Exception e) {
+                STEPS.add(e.getClass().getSimpleName() + ": " + e.getMessage() + " " + List.of(e.getSuppressed()));
+            }
+        });
+        asking.start();
+        return asking;
+    }
+
+    @Test
+    void withinACallACheckpointIsRefusedWithTheReason() throws Exception {
         start(Misbehaving.class, "call");
         try (Peer peer = new Peer(name)) {
             String answer = peer.call("checkpoint");
             assertEquals(200, status(answer));
-            assertTrue(answer.contains("between two calls"), answer);
+            assertTrue(answer.contains("ask from a thread of your own"), answer);
         }
+    }
+
+    @Test
+    void aThreadOfTheUsersReturnsAfterTheCheckpointAndAfterTheResources() throws Exception {
+        start(Loaded.class, "echo");
+        once("GET /thaw/probe HTTP/1.1\r\n\r\n");
+        new Recorder("r");
+        Thread asking = ask();
+        Path refusal = init.takeWish();
+        assertEquals(200, status(once(CHECKPOINT)));
+        Path marker = init.takeRequest();
+        assertEquals(List.of("before r"), STEPS);
+        assertTrue(asking.isAlive(), "it waits while the process is frozen");
+        FakeInit.resume(marker);
+        asking.join();
+        assertEquals(List.of("before r", "after r", "returned"), STEPS);
+        assertFalse(Files.exists(refusal));
+    }
+
+    @Test
+    void allThreadsThatWaitShareOneWish() throws Exception {
+        start(Loaded.class, "echo");
+        Thread one = ask();
+        init.takeWish();
+        Thread two = ask();
+        while (two.getState() != Thread.State.TIMED_WAITING) {
+            Thread.sleep(1);
+        }
+        assertEquals(200, status(once(CHECKPOINT)));
+        FakeInit.resume(init.takeRequest());
+        one.join();
+        two.join();
+        assertEquals(List.of("returned", "returned"), STEPS);
+    }
+
+    @Test
+    void aWishThatThePlatformRefusesThrowsItsReasonAndTheNextOneIsNew() throws Exception {
+        start(Loaded.class, "echo");
+        Thread asking = ask();
+        FakeInit.refuse(init.takeWish(), "function hello has a snapshot already");
+        asking.join();
+        Thread again = ask();
+        FakeInit.refuse(init.takeWish(), "still");
+        again.join();
+        assertEquals(List.of("CheckpointException: function hello has a snapshot already []", "CheckpointException: still []"),
+                STEPS);
+    }
+
+    @Test
+    void aVetoReachesTheThreadThatAskedWithEveryCauseSuppressed() throws Exception {
+        start(Loaded.class, "echo");
+        Recorder first = new Recorder("first");
+        Recorder second = new Recorder("second");
+        first.veto = true;
+        second.veto = true;
+        Thread asking = ask();
+        init.takeWish();
+        assertEquals(409, status(once(CHECKPOINT)));
+        asking.join();
+        assertEquals("CheckpointException: null [java.lang.IllegalStateException: \"second\" is busy, "
+                + "java.lang.IllegalStateException: \"first\" is busy]", STEPS.get(STEPS.size() - 1));
+    }
+
+    @Test
+    void aDumpThatFailedThrowsInTheThreadThatAsked() throws Exception {
+        start(Loaded.class, "echo");
+        Thread asking = ask();
+        init.takeWish();
+        assertEquals(200, status(once(CHECKPOINT)));
+        FakeInit.refuse(init.takeRequest(), "criu: no room");
+        asking.join();
+        assertEquals(List.of("CheckpointException: criu: no room []"), STEPS);
+    }
+
+    @Test
+    void aResourceThatFailsAfterTheRestoreThrowsInTheThreadThatAsked() throws Exception {
+        start(Loaded.class, "echo");
+        Recorder r = new Recorder("r");
+        r.fail = true;
+        Thread asking = ask();
+        init.takeWish();
+        assertEquals(200, status(once(CHECKPOINT)));
+        FakeInit.resume(init.takeRequest());
+        asking.join();
+        assertEquals("RestoreException: null [java.lang.IllegalStateException: r is lost]", STEPS.get(STEPS.size() - 1));
+    }
+
+    @Test
+    void withoutThawInitNoCheckpointCanBeAskedFor() throws Exception {
+        start(Loaded.class, "echo");
+        init.close();
+        ask().join();
+        assertTrue(STEPS.get(0).startsWith("UnsupportedOperationException: no checkpoint without thaw-init"), STEPS.get(0));
     }
 
     // ------------------------------------------------------------ the main program

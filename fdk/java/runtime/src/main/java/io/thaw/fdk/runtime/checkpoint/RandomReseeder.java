@@ -166,7 +166,7 @@ final class RandomReseeder {
         return field;
     }
 
-    private static Thread[] liveThreads() {
+    static Thread[] liveThreads() {
         ThreadGroup root = Thread.currentThread().getThreadGroup();
         while (root.getParent() != null) {
             root = root.getParent();

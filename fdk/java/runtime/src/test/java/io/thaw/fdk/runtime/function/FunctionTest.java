@@ -28,6 +28,8 @@ import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
@@ -35,6 +37,7 @@ import java.util.Map;
 import java.util.Optional;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -422,6 +425,19 @@ class FunctionTest {
         assertEquals(List.of("1", "2"), out.getHeaders().getAllValues("A"));
         assertEquals(List.of("success"), STEPS);
         assertEquals(OutputEvent.Status.FunctionError, call(function, "", Map.of("pre", "1")).getStatus());
+    }
+
+    @Test
+    void configurationIsThatOfNow(@TempDir Path dir) throws IOException {
+        Path file = dir.resolve("config.json");
+        Files.writeString(file, "{\"URL\":\"one\",\"GONE\":null}");
+        RuntimeConfig changing = new RuntimeConfig(Map.of("URL", "start", "GONE", "start", "FN_APP_ID", "a1"), file);
+        assertEquals(Map.of("URL", "one", "FN_APP_ID", "a1"), changing.configuration());
+        Map<String, String> before = changing.configuration();
+        Files.delete(file);
+        Files.writeString(file, "{\"URL\":\"second\",\"HEADER_X\":\"1\"}");
+        assertEquals(Map.of("URL", "second", "GONE", "start", "FN_APP_ID", "a1"), changing.configuration());
+        assertEquals("one", before.get("URL"));
     }
 
     @Test

@@ -1,0 +1,123 @@
+#include "agent/checkpoint/crac_checkpointer.h"
+
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <memory>
+#include <system_error>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
+#include "agent/checkpoint/function_call.h"
+#include "common/status/reasons.h"
+#include "common/status/status_macros.h"
+
+namespace thaw::agent {
+namespace {
+
+constexpr absl::Duration kImageLimit = absl::Seconds(5);
+constexpr absl::Duration kPollInterval = absl::Milliseconds(5);
+
+bool IsThere(const std::string& path) {
+  struct stat info;
+  return lstat(path.c_str(), &info) == 0;
+}
+
+bool HasFiles(const std::string& dir) {
+  std::error_code error;
+  return std::filesystem::directory_iterator(dir, error) != std::filesystem::directory_iterator();
+}
+
+}  // namespace
+
+FrozenInstance CracCheckpointer::Freeze(const CheckpointRequest& request) {
+  FrozenInstance frozen;
+  const std::string& function = request.version.spec().function_name();
+  const std::string dump_name = CracEngine::DumpName(request.instance_id);
+  const std::string dump_dir = absl::StrCat(deps_.paths.Cracdata(request.slot->version_id()), "/", dump_name);
+
+  absl::StatusOr<ImageInfo> image = deps_.images.Ensure(request.version, deps_.clock.Now() + kImageLimit);
+  absl::Status written = image.status();
+  if (written.ok()) written = deps_.engine.Usable(*image);
+  // It was started without the engine's options where that was not allowed at the time.
+  if (written.ok() && !IsThere(dump_dir)) {
+    written = absl::FailedPreconditionError("it was started before engine crac was allowed here; its next start is ready for it");
+  }
+  if (written.ok()) {
+    written = WriteItself(request, *image, dump_name, frozen);
+    if (written.ok()) written = CracEngine::WriteRestoreCommand(dump_dir, *image);
+    request.slot->init().SetEventHandler(nullptr);
+    if (!written.ok()) {
+      std::error_code ignored;
+      // Not the directory itself: the JVM that serves on may be asked again.
+      std::filesystem::remove_all(absl::StrCat(dump_dir, "/images"), ignored);
+      std::filesystem::remove_all(absl::StrCat(dump_dir, "/files"), ignored);
+    }
+  }
+  if (!written.ok()) {
+    frozen.status = WithReason(
+        absl::Status(written.code(), absl::StrCat("function ", function, " can't be frozen: ", written.message())),
+        absl::IsDeadlineExceeded(written) ? reason::kCheckpointTimeout : reason::kCheckpointRefused);
+    return frozen;
+  }
+  frozen.dump_dir = dump_dir;
+  frozen.engine = absl::StrCat("crac ", image->labels.at(kCracEngineLabel));
+  return frozen;
+}
+
+absl::Status CracCheckpointer::WriteItself(const CheckpointRequest& request, const ImageInfo&, const std::string& dump_name,
+                                           FrozenInstance& frozen) {
+  const absl::Time begun = deps_.clock.Now();
+  SlotInit& init = request.slot->init();
+  auto ended = std::make_shared<absl::Notification>();
+  init.SetEventHandler([ended](const InitEvent& event) {
+    const bool gone = event.kind == InitEvent::Kind::kExit || event.kind == InitEvent::Kind::kDisconnected;
+    if (gone && !ended->HasBeenNotified()) ended->Notify();
+  });
+  FunctionRequest prepare;
+  prepare.target = "/thaw/checkpoint";
+  prepare.headers = {{"Host", "localhost"}};
+  prepare.deadline = deps_.clock.Now() + options_.prepare_limit;
+  const absl::StatusOr<FunctionReply> reply = CallAndWait(*request.connection, std::move(prepare));
+  request.connection->Close();
+  if (!reply.ok()) {
+    frozen.instance = InstanceAfter::kLost;
+    return reply.status();
+  }
+  if (reply->status != 200) {
+    return absl::FailedPreconditionError(absl::StrCat("it refuses: ", reply->body.substr(0, 4096)));
+  }
+  // Its listener goes first, and comes back only when there was no checkpoint.
+  const std::string listener = absl::StrCat(request.slot->iofs_dir(), "/lsnr.sock");
+  const absl::Time deadline = absl::Now() + options_.dump_limit;
+  while (!ended->HasBeenNotified() && IsThere(listener) && absl::Now() < deadline) absl::SleepFor(kPollInterval);
+  while (!ended->HasBeenNotified() && !IsThere(listener) && absl::Now() < deadline) absl::SleepFor(kPollInterval);
+  if (!ended->HasBeenNotified()) {
+    frozen.instance = InstanceAfter::kLost;
+    if (!IsThere(listener)) return absl::DeadlineExceededError("its JVM has neither written itself nor gone on in time");
+    ASSIGN_OR_RETURN(const std::unique_ptr<FunctionConnection> connection,
+                     deps_.restorer.Connect(*request.slot, options_.prepare_limit));
+    FunctionRequest probe;
+    probe.method = "GET";
+    probe.target = "/thaw/probe";
+    probe.headers = {{"Host", "localhost"}};
+    probe.deadline = deps_.clock.Now() + options_.prepare_limit;
+    const absl::StatusOr<FunctionReply> why = CallAndWait(*connection, std::move(probe));
+    connection->Close();
+    if (why.ok() && why->status == 200) frozen.instance = InstanceAfter::kServing;
+    return absl::FailedPreconditionError(
+        absl::StrCat("its JVM made no checkpoint: ", why.ok() ? why->body.substr(0, 4096) : why.status().message()));
+  }
+  frozen.instance = InstanceAfter::kLost;
+  const std::string dump_dir = absl::StrCat(deps_.paths.Cracdata(request.slot->version_id()), "/", dump_name);
+  if (!HasFiles(absl::StrCat(dump_dir, "/images"))) {
+    return absl::InternalError("its JVM ended and has written no images; see `thaw logs`");
+  }
+  ASSIGN_OR_RETURN(frozen.report, init.Save(Paths::CracdataInside(dump_name), options_.dump_limit));
+  frozen.report.duration = frozen.report.frozen = deps_.clock.Now() - begun;
+  return absl::OkStatus();
+}
+
+}  // namespace thaw::agent

@@ -1,0 +1,81 @@
+// The part of Slot that has to do with random numbers (docs/uniqueness.md).
+#include <nlohmann/json.hpp>
+
+#include "agent/init/child_process.h"
+#include "agent/init/go_random.h"
+#include "agent/init/slot.h"
+#include "agent/init/unique_shim.h"
+
+namespace thaw::init {
+namespace {
+
+using Json = nlohmann::json;
+
+// An interpreter that is at work gives its lock away within milliseconds; a JVM with a large heap walks it in a second.
+constexpr int64_t kShimLimitMs = 3000;
+constexpr std::chrono::milliseconds kShimPollInterval{1};
+
+}  // namespace
+
+void Slot::AskShims(ShimRequest request, CureSet without, ShimsAnswered done) {
+  std::vector<Shim> shims = FindShims(FunctionPids());
+  if (shims.empty()) return done({}, {});
+  shim_wait_ = std::make_unique<ShimWait>(
+      ShimWait{ShimRound(std::move(shims), request, without), MonotonicMs() + static_cast<double>(kShimLimitMs), 0, std::move(done)});
+  shim_wait_->timer = loop_.After(kShimPollInterval, [this] { PollShims(); });
+}
+
+void Slot::PollShims() {
+  if (shim_wait_->round.Done()) return EndShimWait({});
+  if (MonotonicMs() < shim_wait_->limit_ms) {
+    shim_wait_->timer = loop_.After(kShimPollInterval, [this] { PollShims(); });
+    return;
+  }
+  EndShimWait(Outcome(Code::kFailedPrecondition, "process " + shim_wait_->round.Pending() +
+                                                     " has not seen to its random numbers within " +
+                                                     std::to_string(kShimLimitMs) + " ms"));
+}
+
+void Slot::EndShimWait(const Outcome& outcome) {
+  const std::unique_ptr<ShimWait> wait = std::move(shim_wait_);
+  loop_.Cancel(wait->timer);
+  wait->done(outcome, wait->round.shims());
+}
+
+void Slot::DoRandomness(uint64_t peer, uint64_t id) {
+  if (state_ != State::kRunning || ending_ || shim_wait_) {
+    return AnswerError(peer, id, Outcome(Code::kFailedPrecondition, "no function runs in this slot, or it is being dumped or "
+                                                                    "killed, so its random numbers can't be looked at"));
+  }
+  AskShims(ShimRequest::kLook, {}, [this, peer, id](const Outcome& outcome, const std::vector<Shim>& shims) {
+    if (!outcome.ok()) return AnswerError(peer, id, outcome);
+    if (!function_) return AnswerError(peer, id, Outcome(Code::kAborted, "the function was killed meanwhile"));
+    Json processes = Json::array();
+    for (pid_t pid : FunctionPids()) {
+      const ProcessFacts facts = random_facts_.Of(pid);
+      Json process = {{"pid", pid},
+                      {"program", facts.program},
+                      {"static", facts.is_static},
+                      {"go", facts.go_version},
+                      {"go_generators", 0},
+                      {"openssl", facts.has_openssl},
+                      {"python", facts.has_python},
+                      {"node", facts.has_node},
+                      {"java", facts.has_java},
+                      {"hidden_openssl", facts.hidden_openssl},
+                      {"unreachable", facts.unreachable},
+                      {"shim", ""}};
+      for (const Shim& shim : shims) {
+        if (shim.pid == pid) process["shim"] = shim.letters;
+      }
+      if (!facts.go_version.empty()) {
+        std::vector<uint64_t> addresses;
+        if (FindGoStatesOf(pid, &addresses).ok()) process["go_generators"] = addresses.size();
+      }
+      processes.push_back(std::move(process));
+    }
+    AnswerOk(peer, id, {{"processes", std::move(processes)}});
+  });
+}
+
+}  // namespace thaw::init

@@ -1,0 +1,3 @@
+module thaw.test/go_probe
+
+go 1.21

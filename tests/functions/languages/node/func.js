@@ -1,0 +1,8 @@
+const fdk = require('@fnproject/fdk')
+
+let calls = 0
+
+fdk.handle((input, context) => {
+  context.responseContentType = 'text/plain'
+  return String(++calls)
+})

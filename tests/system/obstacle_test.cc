@@ -1,0 +1,101 @@
+// What stands in a checkpoint's way, seen by the function's owner: named by `thaw snapshot explain`, and gone by a rule.
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "tests/system/suite.h"
+
+namespace thaw::testing {
+namespace {
+
+namespace gw = thaw::gateway::v1;
+namespace pb = thaw::common::v1;
+using Json = nlohmann::json;
+
+class ObstacleTest : public ClusterTest {
+ protected:
+  Cluster::Options ClusterOptions() override {
+    Cluster::Options options;
+    options.nodes = {"a", "b"};
+    return options;
+  }
+  CommandResult Explain(const std::string& id, const std::vector<std::string>& more = {}) {
+    std::vector<std::string> command = {THAW_CLI_BINARY, "--server", cluster().gateway_address(), "snapshot", "explain", id};
+    command.insert(command.end(), more.begin(), more.end());
+    return RunCommand(command);
+  }
+  double Found(const std::string& kind) {
+    return cluster().AgentMetric("a", "thaw_agent_obstacles_total", {"kind=\"" + kind + "\""});
+  }
+};
+
+TEST_F(ObstacleTest, ConnectionInTheWay_IsNamedBeforeTheDump_AndGoneByARule) {
+  TestFunction function;
+  function.image = NativeImage("serve");
+  function.memory_mib = 64;
+  const std::string id = Create(function);
+  EXPECT_NE(Explain(id).exit_code, 0) << "nothing runs, and nothing was tried";
+  ASSERT_TRUE(cluster().Invoke(id, "", "a").ok());
+  const CommandResult clean = Explain(id);
+  EXPECT_EQ(clean.exit_code, 0) << clean.err;
+  EXPECT_TRUE(absl::StrContains(clean.out, "nothing stands in the way")) << clean.out;
+
+  const double found = Found("tcp");
+  ASSERT_TRUE(cluster().Invoke(id, "tcp", "a").ok());
+  for (int i = 0; i < 4; ++i) ASSERT_TRUE(cluster().Invoke(id, "", "a").ok());
+  EXPECT_TRUE(Eventually([&] { return Found("tcp") > found; }));
+  EXPECT_TRUE(cluster().Snapshots(id).empty());
+  EXPECT_TRUE(StartedAs(cluster().Invoke(id, "", "a"), gw::START_KIND_WARM)) << "it serves on";
+  const CommandResult refused = Explain(id, {"--json"});
+  ASSERT_EQ(refused.exit_code, 0) << refused.err;
+  const Json known = Json::parse(refused.out, nullptr, false);
+  bool looked = false;
+  bool tried = false;
+  for (const Json& diagnosis : known["diagnoses"]) {
+    if (diagnosis["findings"].empty()) continue;
+    EXPECT_EQ(diagnosis["findings"][0]["kind"], "tcp") << diagnosis;
+    EXPECT_TRUE(diagnosis["findings"][0]["blocks"]) << diagnosis;
+    EXPECT_EQ(diagnosis["raw_log"], "") << "CRIU was not asked";
+    looked = looked || diagnosis["occasion"] == "look";
+    tried = tried || (diagnosis["occasion"] == "checkpoint" && diagnosis["error"] != "");
+  }
+  EXPECT_TRUE(looked && tried) << refused.out;
+
+  // The rule makes a new version, whose connections are closed.
+  TestFunction ruled = function;
+  auto* rule = ruled.freeze.add_rules();
+  rule->set_kind(pb::OBSTACLE_KIND_TCP);
+  rule->set_action(pb::OBSTACLE_ACTION_CLOSE);
+  const std::string with_rule = Create(ruled, "ruled");
+  ASSERT_TRUE(cluster().Invoke(with_rule, "tcp", "a").ok());
+  ASSERT_NE(Freeze(with_rule, "a"), "");
+  EXPECT_TRUE(StartedAs(cluster().Invoke(with_rule, "", "a"), gw::START_KIND_WARM)) << "the frozen one serves on";
+  EndInstance(with_rule, "a");
+  EXPECT_TRUE(StartedAs(cluster().Invoke(with_rule, "", "a"), gw::START_KIND_RESTORED));
+  EXPECT_TRUE(StartedAs(cluster().Invoke(with_rule, "", "b"), gw::START_KIND_RESTORED_REMOTE));
+  const CommandResult by_rule = Explain(with_rule);
+  EXPECT_TRUE(absl::StrContains(by_rule.out, "it can be frozen: what was found has a rule")) << by_rule.out;
+}
+
+TEST_F(ObstacleTest, CriusOwnRefusal_ComesInTheSameForm_WithItsLogOnTheNode) {
+  TestFunction function;
+  function.image = NativeImage("serve", /*faulty_criu=*/true);
+  function.memory_mib = 64;
+  const std::string id = Create(function);
+  ASSERT_TRUE(cluster().Invoke(id, "", "a").ok());
+  SetCriuFault("a", id, "dump fail");
+  for (int i = 0; i < 4; ++i) ASSERT_TRUE(cluster().Invoke(id, "", "a").ok());
+  ASSERT_TRUE(AwaitCriuFault("a", id));
+  CommandResult raw;
+  EXPECT_TRUE(Eventually([&] {
+    raw = Explain(id, {"--raw-log"});
+    return absl::StrContains(raw.out, "dump fails on demand");
+  })) << raw.out << raw.err;
+  EXPECT_TRUE(absl::StrContains(Explain(id).out, "dump fails on demand"));
+  EXPECT_EQ(Names(cluster().data_dir("a") + "/criu-logs"), std::vector<std::string>{VersionOf(id) + ".log"});
+  SetCriuFault("a", id, "");
+}
+
+}  // namespace
+}  // namespace thaw::testing
