@@ -217,6 +217,8 @@ absl::Status Agent::Parts::Start() {
              std::string(CpuLevelName(LevelOf(cpu_.reported))), std::string(CpuLevelName(cpu_.limit)), cpu_.reported.size());
   RETURN_IF_ERROR(MakeDirectories(paths_));
   ASSIGN_OR_RETURN(tools_, InstallSlotTools(options_, paths_));
+  log_->info("event=tools_installed tools={} criu=\"{}\"", tools_,
+             options_.criu_bundle.empty() ? "the images' own, where they have one" : options_.criu_bundle);
   metrics_ = std::make_unique<AgentMetrics>(*registry_);
   transfer_metrics_ = std::make_unique<TransferMetrics>(*registry_);
   memory_ = std::make_unique<MemoryBudget>(options_.memory_limit_bytes != 0 ? options_.memory_limit_bytes

@@ -41,6 +41,11 @@ FrozenInstance CracCheckpointer::Freeze(const CheckpointRequest& request) {
   absl::StatusOr<ImageInfo> image = deps_.images.Ensure(request.version, deps_.clock.Now() + kImageLimit);
   absl::Status written = image.status();
   if (written.ok()) written = deps_.engine.Usable(*image);
+  // No init stands between this JVM and its CRIU: here is the last place to say no.
+  if (written.ok() && request.sealed) {
+    written = absl::FailedPreconditionError("this instance has secrets that are for after the restore only; a new instance "
+                                            "can be frozen");
+  }
   // It was started without the engine's options where that was not allowed at the time.
   if (written.ok() && !IsThere(dump_dir)) {
     written = absl::FailedPreconditionError("it was started before engine crac was allowed here; its next start is ready for it");

@@ -106,7 +106,12 @@ void PrintDiagnosis(Context& context, const commonpb::Diagnosis& diagnosis) {
   if (diagnosis.cures_size() > 0) {
     context.Print(absl::StrCat("randomness cured: ", absl::StrJoin(diagnosis.cures(), ", "), "\n"));
   }
+  // A checkpoint's table has them already.
+  const bool in_table = std::any_of(diagnosis.findings().begin(), diagnosis.findings().end(), [](const auto& finding) {
+    return finding.kind() == commonpb::OBSTACLE_KIND_RANDOMNESS;
+  });
   for (const std::string& uncured : diagnosis.uncured()) {
+    if (in_table) break;
     context.Print(absl::StrCat(terminal.Paint(Style::kRed, "randomness not cured: "), uncured, "\n"));
   }
 }

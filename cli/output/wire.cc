@@ -34,11 +34,6 @@ ordered_json AnnotationsJson(const google::protobuf::Map<std::string, std::strin
   return json;
 }
 
-ordered_json TimeJson(const google::protobuf::Timestamp& time) {
-  const std::string text = FormatTimestamp(TimeOf(time));
-  return text.empty() ? ordered_json(nullptr) : ordered_json(text);
-}
-
 ordered_json ExperienceJson(const commonpb::SnapshotExperience& experience) {
   return {{"role", SnapshotRoleWord(experience.role())},
           {"restores", experience.restores()},
@@ -84,6 +79,11 @@ absl::Duration DurationOf(const google::protobuf::Duration& duration) {
 
 absl::Time TimeOf(const google::protobuf::Timestamp& time) {
   return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
+}
+
+ordered_json TimeJson(const google::protobuf::Timestamp& time) {
+  const std::string text = FormatTimestamp(TimeOf(time));
+  return text.empty() ? ordered_json(nullptr) : ordered_json(text);
 }
 
 double MillisNumber(absl::Duration duration) {

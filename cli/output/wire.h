@@ -26,6 +26,8 @@ std::string NodeStateWord(common::v1::NodeState state);
 // `after 5 calls`, `on-deploy`, `learned`, `manual`, `never`
 std::string CheckpointWord(const common::v1::CheckpointPolicy& policy);
 
+// RFC 3339; null for an unset one.
+nlohmann::ordered_json TimeJson(const google::protobuf::Timestamp& time);
 nlohmann::ordered_json AppJson(const common::v1::App& app);
 nlohmann::ordered_json FunctionJson(const common::v1::Function& function);
 // The psABI level that the node's CPU reaches, e.g. `x86-64-v3`; empty on other architectures and where it is not known.

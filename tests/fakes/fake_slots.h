@@ -33,7 +33,6 @@ class FakeSlotInit final : public agent::SlotInit {
     std::vector<agent::ProcessRandomness> randomness ABSL_GUARDED_BY(mu);
     agent::Given last_given ABSL_GUARDED_BY(mu);
     absl::Status give_result ABSL_GUARDED_BY(mu);
-    agent::DumpOrder last_dump ABSL_GUARDED_BY(mu);
     // What a look finds.
     std::vector<thaw::common::v1::Finding> findings ABSL_GUARDED_BY(mu);
     absl::Status look_result ABSL_GUARDED_BY(mu);

@@ -143,5 +143,29 @@ TEST_F(LanguagesTest, PlainCppWithoutFdk_InAnImageWithoutLibc_IsThawedWhereItWas
   FreezesAndThaws("cpp", 64, "Hello, world! This is call ", ".\n");
 }
 
+// As a user has it from a folder to a thawed call: the example, with its Dockerfile and `runtime: docker`.
+TEST_F(LanguagesTest, ExampleWithADockerfile_IsDeployedByTheTool_FrozenAndThawed) {
+  const auto thaw = [this](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {THAW_CLI_BINARY, "--server", cluster().gateway_address()});
+    return RunCommand(arguments, absl::Minutes(5));
+  };
+  const CommandResult deployed = thaw({"deploy", "--app", "examples", std::string(THAW_SOURCE_DIR) + "/examples/cpp-function"});
+  ASSERT_EQ(deployed.exit_code, 0) << deployed.err << deployed.out;
+  for (int i = 1; i <= 5; ++i) {
+    const CommandResult called = thaw({"invoke", "examples/cpp-function", "--data", "Ann"});
+    EXPECT_EQ(called.out, absl::StrCat("Hello, Ann! This is call ", i, ".\n")) << called.err;
+  }
+  const auto listed = [&] { return absl::StrContains(thaw({"snapshot", "ls"}).out, "cpp-function"); };
+  ASSERT_TRUE(Eventually(listed, absl::Seconds(30)));
+  // The node that has not run it: it goes on after the fifth call.
+  std::string elsewhere = cluster().NodeId("a");
+  for (const auto& node : cluster().Nodes()) {
+    if (!absl::StrContains(thaw({"snapshot", "ls"}).out, node.id())) elsewhere = node.id();
+  }
+  const CommandResult thawed = thaw({"invoke", "examples/cpp-function", "--data", "Ann", "--node", elsewhere, "--verbose"});
+  EXPECT_EQ(thawed.out, "Hello, Ann! This is call 6.\n") << thawed.err;
+  EXPECT_TRUE(absl::StrContains(thawed.err, "restored")) << thawed.err;
+}
+
 }  // namespace
 }  // namespace thaw::testing

@@ -712,6 +712,9 @@ TEST_F(UncuredCheckpointerTest, FunctionWhoseRestoresWouldShareRandomNumbersIsNo
   EXPECT_NE(frozen.status.message().find("/app/_rust.abi3.so"), absl::string_view::npos) << frozen.status;
   EXPECT_EQ(frozen.instance, InstanceAfter::kServing);
   EXPECT_EQ(frozen.cures.uncured.size(), 1u);
+  ASSERT_EQ(LastDiagnosis().findings_size(), 1);
+  EXPECT_EQ(LastDiagnosis().findings(0).kind(), thaw::common::v1::OBSTACLE_KIND_RANDOMNESS);
+  EXPECT_TRUE(LastDiagnosis().findings(0).blocks());
   EXPECT_TRUE(slots_.control(0)->Orders().empty()) << "nothing was dumped";
   EXPECT_TRUE(asked_.empty()) << "its resources were not told of a checkpoint";
   EXPECT_TRUE(Volume().empty());
@@ -818,6 +821,14 @@ TEST_F(CracCheckpointerTest, RefusalNamesWhoRefused) {
   EXPECT_EQ(forbidden.status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_TRUE(absl::StrContains(forbidden.status.message(), "--allow-crac-engine")) << forbidden.status;
   EXPECT_EQ(forbidden.instance, InstanceAfter::kServing);
+}
+
+TEST_F(CracCheckpointerTest, ASealedJvmIsNotAskedToWriteItself) {
+  request_.sealed = true;
+  const FrozenInstance frozen = checkpointer_of_engine_->Freeze(request_);
+  EXPECT_EQ(ReasonOf(frozen.status), reason::kCheckpointRefused);
+  EXPECT_EQ(frozen.instance, InstanceAfter::kServing);
+  EXPECT_TRUE(asked_.empty());
 }
 
 TEST_F(CracCheckpointerTest, JvmThatEndsWithoutImagesIsAnError) {

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace thaw::init {
 namespace {
 
@@ -76,7 +78,8 @@ TEST(CriuArgumentsTest, ARestoreNeverWorksInTheImagesDirectory) {
   const auto arguments = RestoreArguments({.criu = "/usr/sbin/criu",
                                            .images_dir = "/cracdata/s/images",
                                            .work_dir = "/run/thaw/work",
-                                           .inherited = {{10, "pipe:[7]"}}});
+                                           .inherited = {{10, "pipe:[7]"}},
+                                           .action_script = ""});
   const auto has = [&](const std::string& first, const std::string& second) {
     for (size_t i = 0; i + 1 < arguments.size(); ++i) {
       if (arguments[i] == first && arguments[i + 1] == second) return true;
@@ -88,6 +91,21 @@ TEST(CriuArgumentsTest, ARestoreNeverWorksInTheImagesDirectory) {
   EXPECT_TRUE(has("--inherit-fd", "fd[10]:pipe:[7]"));
   EXPECT_THAT(arguments, testing::Contains("--restore-detached"));
   EXPECT_THAT(arguments, testing::Contains("--manage-cgroups=ignore"));
+}
+
+TEST(CriuArgumentsTest, AnImagesOwnOptionsAndPluginsAreNotTaken) {
+  CriuDump dump;
+  dump.criu = "/thaw/criu/criu";
+  dump.work_dir = "/run/thaw/work";
+  CriuRestore restore;
+  restore.criu = dump.criu;
+  restore.work_dir = dump.work_dir;
+  for (const auto& arguments : {DumpArguments(dump), RestoreArguments(restore)}) {
+    EXPECT_THAT(arguments, testing::Contains("--no-default-config"));
+    const auto at = std::find(arguments.begin(), arguments.end(), "--libdir");
+    ASSERT_NE(at, arguments.end());
+    EXPECT_EQ(*(at + 1), "/run/thaw/work") << "a directory of init's own, not one of the image";
+  }
 }
 
 TEST(CriuArgumentsTest, OnlyADumpThatIsToLeaveItRunningSaysSo) {
