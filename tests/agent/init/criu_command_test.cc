@@ -94,8 +94,11 @@ TEST(CriuArgumentsTest, ARestoreNeverWorksInTheImagesDirectory) {
 }
 
 TEST(CriuArgumentsTest, AnImagesOwnOptionsAndPluginsAreNotTaken) {
-  for (const auto& arguments : {DumpArguments({.criu = "/thaw/criu/criu", .work_dir = "/run/thaw/work"}),
-                                RestoreArguments({.criu = "/thaw/criu/criu", .work_dir = "/run/thaw/work"})}) {
+  CriuDump dump;
+  dump.work_dir = "/run/thaw/work";
+  CriuRestore restore;
+  restore.work_dir = "/run/thaw/work";
+  for (const auto& arguments : {DumpArguments(dump), RestoreArguments(restore)}) {
     EXPECT_THAT(arguments, testing::Contains("--no-default-config"));
     const auto at = std::find(arguments.begin(), arguments.end(), "--libdir");
     ASSERT_NE(at, arguments.end());
