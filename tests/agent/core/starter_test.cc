@@ -588,7 +588,7 @@ TEST_F(CheckpointerTest, AfterAFailedDumpTheInstanceGetsNoLateSecrets) {
   }
   const FrozenInstance frozen = checkpointer_.Freeze(request_);
   EXPECT_FALSE(frozen.sealed);
-  EXPECT_EQ(slots_.control(0)->Orders(), (std::vector<std::string>{"dump /cracdata/dump-i1", "resume"}));
+  EXPECT_EQ(slots_.control(0)->Orders(), (std::vector<std::string>{"dump /cracdata/dump-i1", "resume: a socket"}));
 }
 
 TEST_F(CheckpointerTest, ASealedInstanceIsNotFrozen) {
@@ -623,7 +623,9 @@ TEST_F(CheckpointerTest, WhatIsInTheWayRefusesBeforeTheDumpAndSaysWhoOpenedIt) {
   EXPECT_EQ(ReasonOf(frozen.status), reason::kCheckpointRefused);
   EXPECT_NE(frozen.status.message().find("10.0.0.7:5432"), absl::string_view::npos) << frozen.status;
   EXPECT_EQ(frozen.instance, InstanceAfter::kServing);
-  EXPECT_EQ(slots_.control(0)->Orders(), std::vector<std::string>{"resume"}) << "nothing was dumped";
+  const std::vector<std::string> orders = slots_.control(0)->Orders();
+  ASSERT_EQ(orders.size(), 1u) << "nothing was dumped";
+  EXPECT_EQ(orders[0].substr(0, 11), "resume: tcp") << "and the function is told why";
   EXPECT_TRUE(Volume().empty());
   const auto diagnosis = LastDiagnosis();
   ASSERT_EQ(diagnosis.findings_size(), 1);
