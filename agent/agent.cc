@@ -124,7 +124,9 @@ class Agent::Parts final : public PoolEvents, public SchedulerCommands {
   int metrics_port() const { return metrics_server_->port(); }
 
   // PoolEvents
-  void WantsCheckpoint(const std::string& version_id, const std::string& instance_id) override;
+  void WantsCheckpoint(const std::string& version_id, const std::string& instance_id, std::uint64_t answered,
+                       bool manual) override;
+  void RestoreMeasured(const thaw::scheduler::v1::RestoreReport& report) override;
   void CheckpointFinished(const std::string& version_id, const std::string& instance_id,
                           const absl::StatusOr<thaw::common::v1::SnapshotInfo>& result) override;
   bool MakeRoom(const std::string& for_version_id, std::uint64_t) override { return pool_->MakeRoom(for_version_id); }
@@ -273,9 +275,10 @@ absl::Status Agent::Parts::Start() {
       checkpointer, CriuCheckpointer::Deps{*store_, *slots_, *images_, *restorer_, clock_, paths_, log_,
                                            &diagnoses_, metrics_.get()});
   CracCheckpointer::Options crac;
+  crac.node_id = options_.node_id;
   crac.dump_limit = options_.dump_limit;
   crac_checkpointer_ = std::make_unique<CracCheckpointer>(
-      crac, CracCheckpointer::Deps{*crac_engine_, *images_, *restorer_, *criu_checkpointer_, clock_, paths_});
+      crac, CracCheckpointer::Deps{*crac_engine_, *images_, *restorer_, *criu_checkpointer_, clock_, paths_, &diagnoses_});
   checkpointer_ = std::make_unique<EngineCheckpointer>(*criu_checkpointer_, *crac_checkpointer_);
 
   const std::size_t cpus = std::max(1u, std::thread::hardware_concurrency());
@@ -409,10 +412,19 @@ void Agent::Parts::FindVersion(const std::string& version_id, absl::Time deadlin
 
 // ---------------------------------------------------------------- the pool's news
 
-void Agent::Parts::WantsCheckpoint(const std::string& version_id, const std::string& instance_id) {
+void Agent::Parts::WantsCheckpoint(const std::string& version_id, const std::string& instance_id,
+                                   std::uint64_t answered, bool manual) {
   thaw::scheduler::v1::NodeMessage message;
   message.mutable_checkpoint_request()->set_version_id(version_id);
   message.mutable_checkpoint_request()->set_instance_id(instance_id);
+  message.mutable_checkpoint_request()->set_answered(answered);
+  message.mutable_checkpoint_request()->set_manual(manual);
+  link_->Send(std::move(message));
+}
+
+void Agent::Parts::RestoreMeasured(const thaw::scheduler::v1::RestoreReport& report) {
+  thaw::scheduler::v1::NodeMessage message;
+  *message.mutable_restore_report() = report;
   link_->Send(std::move(message));
 }
 
@@ -526,7 +538,7 @@ void Agent::Parts::OnVersionRemoved(const std::string& version_id) {
 void Agent::Parts::OnCheckpointGrant(const thaw::scheduler::v1::CheckpointGrant& grant) {
   const std::shared_ptr<VersionPool> pool = pool_->Find(grant.version_id());
   if (pool == nullptr) return;
-  pool->OnCheckpointGrant(grant.instance_id(), grant.granted(), FromProto(grant.retry_after()));
+  pool->OnCheckpointGrant(grant.instance_id(), grant.granted(), FromProto(grant.retry_after()), grant.reason());
 }
 
 void Agent::Parts::OnRemoveSnapshot(const std::string& snapshot_id) {

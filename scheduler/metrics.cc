@@ -7,6 +7,7 @@
 
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "common/metrics/metrics.h"
 
 namespace thaw::scheduler {
@@ -21,6 +22,8 @@ constexpr std::array<const char*, kGrantOutcomes> kGrantOutcomeNames = {
     "granted",          "refused_snapshot_exists", "refused_busy", "refused_policy", "refused_backoff",
     "refused_given_up", "refused_unknown_version", "published",    "failed",         "expired",
     "node_lost"};
+constexpr std::array<const char*, kLearningDecisions> kLearningDecisionNames = {"rejected", "settled_earliest",
+                                                                               "settled_later", "reopened"};
 constexpr std::array<const char*, kStoreOperations> kStoreOperationNames = {"load", "apply"};
 constexpr std::array<const char*, 5> kNodeStateNames = {"unspecified", "ready", "suspect", "lost", "draining"};
 
@@ -75,6 +78,29 @@ SchedulerMetrics::SchedulerMetrics(prometheus::Registry& registry)
                      .Register(registry);
   for (std::size_t i = 0; i < kGrantOutcomes; ++i) grants_[i] = &grants.Add({{"outcome", kGrantOutcomeNames[i]}});
 
+  auto& reports = prometheus::BuildCounter()
+                      .Name("thaw_scheduler_restore_reports_total")
+                      .Help("Reports of restored instances' first calls, by whether something was learned from them")
+                      .Register(registry);
+  restore_reports_ = {&reports.Add({{"outcome", "ignored"}}), &reports.Add({{"outcome", "counted"}})};
+  auto& decisions = prometheus::BuildCounter()
+                        .Name("thaw_scheduler_learning_decisions_total")
+                        .Help("What was decided about candidate snapshots")
+                        .Register(registry);
+  for (std::size_t i = 0; i < kLearningDecisions; ++i) {
+    learning_decisions_[i] = &decisions.Add({{"decision", kLearningDecisionNames[i]}});
+  }
+  auto& settled = prometheus::BuildCounter()
+                      .Name("thaw_scheduler_learning_settled_total")
+                      .Help("Versions that settled on a snapshot, by the number of calls it was frozen after")
+                      .Register(registry);
+  auto& gain = prometheus::BuildHistogram()
+                   .Name("thaw_scheduler_learning_gain_ratio")
+                   .Help("By how much the snapshot that was settled on answers faster than the earliest one")
+                   .Register(registry);
+  for (std::size_t i = 0; i < kArms.size(); ++i) settled_[i] = &settled.Add({{"calls", absl::StrCat(kArms[i])}});
+  gain_ = &gain.Add({}, prometheus::Histogram::BucketBoundaries{0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8});
+
   auto& durations = prometheus::BuildHistogram()
                         .Name("thaw_scheduler_store_operation_duration_seconds")
                         .Help("Time the store took")
@@ -102,6 +128,14 @@ void SchedulerMetrics::Placed(PlacementOutcome outcome, PlacementReason policy) 
 }
 void SchedulerMetrics::SetSnapshots(std::size_t count) { snapshots_->Set(static_cast<double>(count)); }
 void SchedulerMetrics::CheckpointGrant(GrantOutcome outcome) { grants_[static_cast<std::size_t>(outcome)]->Increment(); }
+void SchedulerMetrics::RestoreReported(bool counted) { restore_reports_[counted ? 1 : 0]->Increment(); }
+void SchedulerMetrics::Learned(LearningDecision decision) {
+  learning_decisions_[static_cast<std::size_t>(decision)]->Increment();
+}
+void SchedulerMetrics::Settled(std::size_t arm, double gain) {
+  settled_[arm]->Increment();
+  gain_->Observe(gain);
+}
 void SchedulerMetrics::SetApps(std::size_t count) { apps_->Set(static_cast<double>(count)); }
 void SchedulerMetrics::SetFunctions(std::size_t count) { functions_->Set(static_cast<double>(count)); }
 void SchedulerMetrics::StoreOperationEnded(StoreOperation operation, absl::Duration duration, bool ok) {

@@ -6,6 +6,7 @@
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "scheduler/learning/arms.h"
 #include "thaw/common/v1/catalogue.pb.h"
 
 namespace prometheus {
@@ -46,6 +47,10 @@ enum class GrantOutcome {
 };
 inline constexpr std::size_t kGrantOutcomes = 11;
 
+// What the learner has decided about a version's snapshots.
+enum class LearningDecision { kRejected, kSettledEarliest, kSettledLater, kReopened };
+inline constexpr std::size_t kLearningDecisions = 4;
+
 enum class StoreOperation { kLoad, kApply };
 inline constexpr std::size_t kStoreOperations = 2;
 
@@ -71,6 +76,12 @@ class SchedulerMetrics {
   void SetSnapshots(std::size_t count);
   // thaw_scheduler_checkpoint_grants_total{outcome}
   void CheckpointGrant(GrantOutcome outcome);
+  // thaw_scheduler_restore_reports_total{outcome="counted"|"ignored"}
+  void RestoreReported(bool counted);
+  // thaw_scheduler_learning_decisions_total{decision}
+  void Learned(LearningDecision decision);
+  // thaw_scheduler_learning_settled_total{calls}, thaw_scheduler_learning_gain_ratio. `arm` as in learning/arms.h.
+  void Settled(std::size_t arm, double gain);
   // thaw_scheduler_apps, thaw_scheduler_functions
   void SetApps(std::size_t count);
   void SetFunctions(std::size_t count);
@@ -85,6 +96,10 @@ class SchedulerMetrics {
   std::array<std::array<prometheus::Counter*, kPlacementReasons>, kPlacementOutcomes> placements_{};
   prometheus::Gauge* snapshots_;
   std::array<prometheus::Counter*, kGrantOutcomes> grants_{};
+  std::array<prometheus::Counter*, 2> restore_reports_{};
+  std::array<prometheus::Counter*, kLearningDecisions> learning_decisions_{};
+  std::array<prometheus::Counter*, kArms.size()> settled_{};
+  prometheus::Histogram* gain_;
   prometheus::Gauge* apps_;
   prometheus::Gauge* functions_;
   std::array<prometheus::Histogram*, kStoreOperations> store_durations_{};

@@ -42,7 +42,7 @@ Scheduler::Scheduler(const Options& options, Deps deps, std::unique_ptr<MeteredS
       nodes_(options.nodes, deps.clock, deps.metrics, contents.nodes),
       grants_(deps.clock, deps.metrics, contents.checkpoint_failures),
       cluster_({options.nodes.heartbeat_interval, options.nodes.lost_after, options.slots_per_node},
-               {*store_, catalogue_, snapshots_, secrets_, nodes_, grants_, deps.writer, deps.logger}),
+               {*store_, catalogue_, snapshots_, secrets_, nodes_, grants_, deps.metrics, deps.writer, deps.logger}),
       leases_({options.lease_ttl, NewHexId(4)}, deps.clock, deps.metrics),
       placement_(Placement::Default(deps.metrics)),
       issuer_({catalogue_, nodes_, cluster_, leases_, placement_}) {

@@ -41,6 +41,17 @@ absl::Status Refused(absl::Status status, absl::string_view function) {
                                                         : reason::kCheckpointRefused);
 }
 
+thaw::common::v1::Finding UncuredFinding(const std::string& uncured, bool blocks) {
+  thaw::common::v1::Finding finding;
+  finding.set_kind(thaw::common::v1::OBSTACLE_KIND_RANDOMNESS);
+  finding.set_what(uncured);
+  finding.set_fd(-1);
+  finding.set_action(blocks ? thaw::common::v1::OBSTACLE_ACTION_ERROR : thaw::common::v1::OBSTACLE_ACTION_IGNORE);
+  finding.set_blocks(blocks);
+  finding.set_remedy("have the cure put in place, or say `accept_uncured` where equal random numbers do no harm");
+  return finding;
+}
+
 std::string ListenerLink(const std::string& iofs_dir) {
   char target[PATH_MAX];
   const ssize_t size = readlink(absl::StrCat(iofs_dir, "/lsnr.sock").c_str(), target, sizeof target);
@@ -110,8 +121,8 @@ absl::StatusOr<DumpReport> CriuCheckpointer::LookAndDump(const CheckpointRequest
   }
   if (blocking != nullptr) {
     return absl::FailedPreconditionError(
-        absl::StrCat(Describe(*blocking), " is in the way", blocks > 1 ? absl::StrCat(", and ", blocks - 1, " more") : "", "; ",
-                     blocking->remedy()));
+        absl::StrCat(Describe(*blocking), " is in the way", blocks > 1 ? absl::StrCat(", and ", blocks - 1, " more") : "",
+                     blocking->remedy().empty() ? "" : "; ", blocking->remedy()));
   }
   order.dir = Paths::CracdataInside(dump_name);
   order.leave_running = true;
@@ -191,7 +202,11 @@ FrozenInstance CriuCheckpointer::Freeze(const CheckpointRequest& request) {
   thaw::common::v1::Diagnosis diagnosis = NewDiagnosis(request, "checkpoint");
   diagnosis.mutable_cures()->Add(frozen.cures.cures.begin(), frozen.cures.cures.end());
   diagnosis.mutable_uncured()->Add(frozen.cures.uncured.begin(), frozen.cures.uncured.end());
-  if (const absl::Status may = MayFreeze(frozen.cures, settings); !may.ok()) {
+  const absl::Status may = MayFreeze(frozen.cures, settings);
+  for (const std::string& uncured : frozen.cures.uncured) {
+    *diagnosis.add_findings() = UncuredFinding(uncured, /*blocks=*/!may.ok());
+  }
+  if (!may.ok()) {
     frozen.status = Refused(may, name);
     Record(request, std::move(diagnosis), frozen.status);
     return frozen;

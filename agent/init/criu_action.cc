@@ -82,12 +82,16 @@ Outcome AfterDump(const std::string& images, const std::string& files) {
   return WriteUniquePlan(images, files);
 }
 
+// CRIU goes on whatever becomes of this, so thaw-init asks for the file that it leaves.
 Outcome BeforeResume(const std::string& files) {
   UniquePlan plan;
   if (Outcome parsed = UniquePlan::Parse(ReadSmallFile(files + "/" + kUniquePlanName), &plan); !parsed.ok()) return parsed;
   for (const UniquePlan::GoState& state : plan.go_states) {
     if (Outcome seeded = ReseedGoState(state.pid, state.address); !seeded.ok()) return seeded;
   }
+  const std::string path = std::string(kWorkDir) + "/" + kActionSeededName;
+  UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+  if (!file) return ErrnoOutcome(errno, "cannot make " + path);
   return {};
 }
 

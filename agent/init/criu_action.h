@@ -9,6 +9,8 @@ inline constexpr char kActionFilesVariable[] = "THAW_SNAPSHOT_FILES";
 inline constexpr char kActionWithoutVariable[] = "THAW_WITHOUT_CURES";
 // In CRIU's work directory: why the action failed, as FailurePipe::ParseFailure reads it.
 inline constexpr char kActionErrorName[] = "action-error";
+// Beside it: made when a restored function's generators have been seeded.
+inline constexpr char kActionSeededName[] = "action-seeded";
 
 // What CRIU runs at its stages (--action-script). After the dump proper, with the function still frozen, it
 // takes the function's files into the snapshot, zeroes the pages that must not be shared by its restores, and notes

@@ -272,10 +272,14 @@ void Slot::FinishDump(Job& job, const CriuRun::Result& result) {
 void Slot::FinishRestore(const std::shared_ptr<Job>& job, CriuRun::Result result) {
   const RestoreOrder& order = *job->restore;
   const pid_t pid = std::atoi(ReadSmallFile(WorkFile(kCriuPidFile)).c_str());
-  if (!result.outcome.ok() && !job->timed_out && !job->cancelled) {
+  if (!job->timed_out && !job->cancelled) {
+    // CRIU does not fail with its script.
     if (const std::string reason = ReadSmallFile(WorkFile(kActionErrorName)); !reason.empty()) {
       result.outcome = FailurePipe::ParseFailure(reason);
     }
+  }
+  if (result.outcome.ok() && !job->unique.go_states.empty() && ::access(WorkFile(kActionSeededName).c_str(), F_OK) != 0) {
+    result.outcome = Outcome(Code::kInternal, "criu has not run the script that seeds the function's random generators");
   }
   if (result.outcome.ok() && pid <= 1) {
     result.outcome = Outcome(Code::kInternal, "criu restore has named no process");
@@ -294,6 +298,11 @@ void Slot::FinishRestore(const std::shared_ptr<Job>& job, CriuRun::Result result
   function.oom_kills_before = OomKills();
   function.out = std::make_unique<OutputCapture>(loop_, log_, std::move(job->out_read), order.instance, "out");
   function.err = std::make_unique<OutputCapture>(loop_, log_, std::move(job->err_read), order.instance, "err");
+  // Before the shims are asked: a function whose dump has closed something stands still until it is open again.
+  Undoing undoing;
+  Outcome undone = ReadUndoing(order.dir + "/images", &undoing);
+  if (undone.ok()) undone = Undo(undoing);
+  if (!undone.ok()) return CompleteRestore(*job, result, undone);
   if (job->unique.shims.empty() || job->ended.contains(pid)) return CompleteRestore(*job, result, {});
   AskShims(ShimRequest::kReseed, job->unique.without,
            [this, job, result](const Outcome& answered, const std::vector<Shim>& shims) {
@@ -304,11 +313,6 @@ void Slot::FinishRestore(const std::shared_ptr<Job>& job, CriuRun::Result result
 void Slot::CompleteRestore(const Job& job, const CriuRun::Result& result, Outcome outcome) {
   const RestoreOrder& order = *job.restore;
   if (outcome.ok() && !ending_) outcome = LayDownSocketLinks(order.dir + "/files");
-  if (outcome.ok() && !ending_) {
-    Undoing undoing;
-    outcome = ReadUndoing(order.dir + "/images", &undoing);
-    if (outcome.ok()) outcome = Undo(undoing);
-  }
   if (outcome.ok() && !ending_ && !order.resume.empty()) outcome = MakeMarker(order.resume, "");
   if (!outcome.ok() || ending_) {
     if (outcome.ok()) outcome = Outcome(Code::kAborted, "the function was killed meanwhile");

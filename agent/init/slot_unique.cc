@@ -11,8 +11,10 @@ namespace {
 
 using Json = nlohmann::json;
 
-// An interpreter that is at work gives its lock away within milliseconds; a JVM with a large heap walks it in a second.
+// An interpreter that is at work gives its lock away within milliseconds.
 constexpr int64_t kShimLimitMs = 3000;
+// A JVM walks its heap: a few seconds for the largest that a function can have.
+constexpr int64_t kPrepareLimitMs = 10000;
 constexpr std::chrono::milliseconds kShimPollInterval{1};
 
 }  // namespace
@@ -20,8 +22,9 @@ constexpr std::chrono::milliseconds kShimPollInterval{1};
 void Slot::AskShims(ShimRequest request, CureSet without, ShimsAnswered done) {
   std::vector<Shim> shims = FindShims(FunctionPids());
   if (shims.empty()) return done({}, {});
+  const int64_t limit_ms = request == ShimRequest::kPrepare ? kPrepareLimitMs : kShimLimitMs;
   shim_wait_ = std::make_unique<ShimWait>(
-      ShimWait{ShimRound(std::move(shims), request, without), MonotonicMs() + static_cast<double>(kShimLimitMs), 0, std::move(done)});
+      ShimWait{ShimRound(std::move(shims), request, without), MonotonicMs() + static_cast<double>(limit_ms), 0, std::move(done)});
   shim_wait_->timer = loop_.After(kShimPollInterval, [this] { PollShims(); });
 }
 
@@ -32,8 +35,8 @@ void Slot::PollShims() {
     return;
   }
   EndShimWait(Outcome(Code::kFailedPrecondition, "process " + shim_wait_->round.Pending() +
-                                                     " has not seen to its random numbers within " +
-                                                     std::to_string(kShimLimitMs) + " ms"));
+                                                     " has not seen to its random numbers in time; was it "
+                                                     "stopped, or has it a lock that it does not give away?"));
 }
 
 void Slot::EndShimWait(const Outcome& outcome) {

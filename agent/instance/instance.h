@@ -11,6 +11,7 @@
 #include "absl/time/time.h"
 #include "agent/instance/slot_init.h"
 #include "agent/invoke/function_connection.h"
+#include "agent/pool/freeze_rule.h"
 #include "agent/pool/slot.h"
 #include "agent/start/start_kind.h"
 #include "common/executor/executor.h"
@@ -47,6 +48,8 @@ class Instance {
   std::unique_ptr<FunctionConnection> connection;
   // The slot's, readable when the slot itself is another thread's.
   std::string ctl_dir;
+  // What it is restored from; empty for none.
+  std::string snapshot_id;
   // Until the first call has taken it.
   std::optional<StartRecord> start;
   // Answered calls of this process, those before its freeze included.
@@ -56,6 +59,11 @@ class Instance {
   Timers::Id idle_timer = 0;
   // The scheduler has allowed its checkpoint, which waits for the call under way.
   bool checkpoint_granted = false;
+  // Started to be primed and frozen: gets no calls until then.
+  bool reserved = false;
+  absl::Time priming_until = absl::InfiniteFuture();
+  // Of a restored instance of a version whose policy is to learn, until its first calls have been reported.
+  std::optional<RestoreMeasure> measure;
   // Its own code has asked for a checkpoint and waits for the outcome.
   bool checkpoint_wished = false;
   // Held over orders that overlap its life (SlotInit::Give) and while the slot is taken away from it; before the pool's lock.

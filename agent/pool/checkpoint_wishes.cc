@@ -42,9 +42,8 @@ void VersionPool::OnCheckpointWished(const InstancePtr& instance, Actions& actio
   // Asked for already, by the count of its calls: that answer is this wish's, too.
   if (checkpoint_instance_ == instance->id()) return;
   checkpoint_instance_ = instance->id();
-  actions.Add([self = shared_from_this(), version = state_.spec().version_id(), id = instance->id()] {
-    self->deps_.events.WantsCheckpoint(version, id);
-  });
+  actions.Add([self = shared_from_this(), version = state_.spec().version_id(), id = instance->id(),
+               answered = instance->answered] { self->deps_.events.WantsCheckpoint(version, id, answered, false); });
 }
 
 void VersionPool::RefuseWish(const InstancePtr& instance, std::string why, Actions& actions) {

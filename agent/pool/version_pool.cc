@@ -17,7 +17,6 @@ namespace {
 
 using thaw::common::v1::CheckpointPolicy;
 
-constexpr std::uint32_t kDefaultCheckpointAfter = 5;
 // How long a broken call waits for init to say how the process ended.
 constexpr absl::Duration kExitNewsWait = absl::Milliseconds(200);
 constexpr absl::Duration kResetLimit = absl::Seconds(10);
@@ -148,6 +147,7 @@ void VersionPool::OnReply(const InstancePtr& instance, std::shared_ptr<Call> cal
     if (record.kind != StartKind::kWarm) deps_.metrics.ObserveFirstResponse(record.phases.function);
     Blend(mean_call_, record.phases.function);
     ++instance->answered;
+    if (instance->measure.has_value() && instance->measure->Add(record.phases.function)) ReportMeasure(instance, actions);
     instance->busy_since = absl::InfiniteFuture();
     CallResult result{*std::move(reply), std::move(record), instance->id()};
     // The answer goes out before anything else is begun with the instance.
@@ -264,6 +264,8 @@ void VersionPool::ConsiderStart(Actions& actions) {
     input.mean_call = mean_call_;
     input.expected_start = state_.has_snapshot() ? mean_restore_ : mean_cold_start_;
     for (const auto& [id, instance] : instances_) {
+      // It takes no calls before it has been frozen.
+      if (instance->reserved) continue;
       if (instance->state() == InstanceState::kStarting) ++input.starting;
       if (instance->state() == InstanceState::kIdle || instance->state() == InstanceState::kBusy ||
           instance->state() == InstanceState::kCheckpointing) {
@@ -311,7 +313,8 @@ std::optional<std::string> VersionPool::StartOne(Actions& actions) {
   auto instance = std::make_shared<Instance>(NewHexId(8));
   instances_.emplace(instance->id(), instance);
   auto request = std::make_shared<StartRequest>();
-  request->version = state_;
+  request->version = candidate_turn_.Next(state_);
+  instance->snapshot_id = request->version.snapshot().id();
   request->instance_id = instance->id();
   request->awaits_freeze = AwaitsFreeze();
   instance->given_change = given_change_;
@@ -348,6 +351,11 @@ void VersionPool::OnStarted(const InstancePtr& instance, absl::StatusOr<StartedI
     deps_.memory.Release(memory_bytes());
     deps_.log->warn("event=start_failed version={} instance={} error=\"{}\"", state_.spec().version_id(), instance->id(),
                     started.status().ToString());
+    if (instance->reserved) {
+      FailFreezeJob(instance->id(), started.status(), actions);
+      FinishRetirement(actions);
+      return;
+    }
     // Whoever waited while this start went wrong is told: trying again for each of them would take as long each time.
     // Not by a stand-in's: who is to be frozen still serves them.
     if (instance->id() != stand_in_) FailWaiters(started.status(), actions);
@@ -366,9 +374,23 @@ void VersionPool::OnStarted(const InstancePtr& instance, absl::StatusOr<StartedI
   instance->ctl_dir = started->slot->ctl_dir();
   instance->slot = std::move(started->slot);
   instance->connection = std::move(started->connection);
+  if (started->record.kind != StartKind::kCold && state_.spec().checkpoint().mode() == CheckpointPolicy::MODE_LEARNED) {
+    instance->measure.emplace(instance->snapshot_id, phases.restore);
+  }
   instance->start = std::move(started->record);
   instance->answered = started->answered_before;
   instance->sealed = started->sealed;
+  if (instance->reserved) {
+    instance->Transition(InstanceState::kIdle);
+    if (!retired_) {
+      Prime(instance, 0, actions);
+      return;
+    }
+    FailFreezeJob(instance->id(), Replaced(state_), actions);
+    Stop(instance, actions);
+    FinishRetirement(actions);
+    return;
+  }
   BecomeIdle(instance, actions);
   GiveWhereDue(actions);
   if (retired_) {
@@ -456,8 +478,10 @@ absl::Time VersionPool::oldest_idle() const {
 void VersionPool::Stop(const InstancePtr& instance, Actions& actions) {
   if (instance->idle_timer != 0) deps_.timers.Cancel(std::exchange(instance->idle_timer, 0));
   idle_.erase(std::remove(idle_.begin(), idle_.end(), instance), idle_.end());
+  ReportMeasure(instance, actions);
   if (checkpoint_instance_ == instance->id() && instance->state() != InstanceState::kCheckpointing) {
     checkpoint_instance_.clear();
+    EndFreezeJob(instance->id(), absl::AbortedError("the instance ended before its checkpoint"), actions);
     if (instance->checkpoint_granted) {
       actions.Add([self = shared_from_this(), id = instance->id(), version = state_.spec().version_id()] {
         self->deps_.events.CheckpointFinished(version, id, absl::AbortedError("the instance ended before its checkpoint"));
@@ -599,30 +623,26 @@ void VersionPool::Update(VersionState state) {
   state_ = std::move(state);
   GiveWhereDue(actions);
   PrepareSlots(actions);
+  ConsiderFreezeNow(actions);
 }
 
 // ---------------------------------------------------------------- checkpoints
 
-bool VersionPool::checkpoint_wanted() const {
-  return state_.spec().checkpoint().mode() != CheckpointPolicy::MODE_NEVER && !state_.has_snapshot() &&
-         state_.unfit_reason().empty();
-}
-
 void VersionPool::MaybeAskForCheckpoint(const InstancePtr& instance, Actions& actions) {
-  const std::uint32_t wanted = state_.spec().checkpoint().after_invocations();
-  if (!checkpoint_wanted() || instance->sealed || !checkpoint_instance_.empty() || deps_.clock.Now() < no_checkpoint_before_ ||
-      instance->answered < (wanted == 0 ? kDefaultCheckpointAfter : wanted)) {
+  if (instance->sealed || !checkpoint_instance_.empty() || deps_.clock.Now() < no_checkpoint_before_ ||
+      !WantsFreezing(state_, instance->answered)) {
     return;
   }
   checkpoint_instance_ = instance->id();
-  actions.Add([self = shared_from_this(), version = state_.spec().version_id(), id = instance->id()] {
-    self->deps_.events.WantsCheckpoint(version, id);
-  });
+  actions.Add([self = shared_from_this(), version = state_.spec().version_id(), id = instance->id(),
+               answered = instance->answered] { self->deps_.events.WantsCheckpoint(version, id, answered, false); });
 }
 
-void VersionPool::OnCheckpointGrant(const std::string& instance_id, bool granted, absl::Duration retry_after) {
+void VersionPool::OnCheckpointGrant(const std::string& instance_id, bool granted, absl::Duration retry_after,
+                                    absl::string_view reason) {
   Actions actions;
   absl::MutexLock lock(&mu_);
+  if (OnFreezeJobGrant(instance_id, granted, reason, actions)) return;
   const auto it = instances_.find(instance_id);
   const bool there = it != instances_.end() && it->second->state() != InstanceState::kStopping &&
                      it->second->state() != InstanceState::kGone && checkpoint_instance_ == instance_id && !retired_;
@@ -631,10 +651,12 @@ void VersionPool::OnCheckpointGrant(const std::string& instance_id, bool granted
     if (it != instances_.end()) RefuseWish(it->second, "the cluster does not want one of this function now", actions);
     no_checkpoint_before_ =
         retry_after == absl::ZeroDuration() ? absl::InfiniteFuture() : deps_.clock.Now() + retry_after;
+    ConsiderFreezeNow(actions);
     GiveWhereDue(actions);
     return;
   }
   if (!there) {
+    EndFreezeJob(instance_id, absl::AbortedError("the instance ended before its checkpoint"), actions);
     actions.Add([self = shared_from_this(), version = state_.spec().version_id(), instance_id] {
       self->deps_.events.CheckpointFinished(version, instance_id,
                                             absl::AbortedError("the instance ended before its checkpoint"));
@@ -649,11 +671,24 @@ void VersionPool::OnCheckpointGrant(const std::string& instance_id, bool granted
 }
 
 void VersionPool::ForgetCheckpointRequest() {
+  Actions actions;
   absl::MutexLock lock(&mu_);
+  if (freeze_job_.has_value() && freeze_job_->start && !freeze_job_->granted) {
+    checkpoint_instance_.clear();
+    EndFreezeJob(std::string(freeze_job_->instance_id),
+                 WithReason(absl::UnavailableError("the scheduler went away before it answered; ask again"),
+                            reason::kCheckpointRefused),
+                 actions);
+    return;
+  }
   const auto it = instances_.find(checkpoint_instance_);
   if (it == instances_.end()) return;
   // What was granted goes on: its result is told to the new stream.
   if (it->second->checkpoint_granted || it->second->state() == InstanceState::kCheckpointing) return;
+  EndFreezeJob(checkpoint_instance_,
+               WithReason(absl::UnavailableError("the scheduler went away before it answered; ask again"),
+                          reason::kCheckpointRefused),
+               actions);
   checkpoint_instance_.clear();
 }
 
@@ -663,7 +698,7 @@ bool VersionPool::AwaitsStandIn(const InstancePtr& instance, Actions& actions) {
   input.since_last_call = deps_.clock.Now() - instance->idle_since;
   if (!stand_in_.empty()) input.since_asked = deps_.clock.Now() - stand_in_asked_;
   for (const auto& [id, other] : instances_) {
-    if (id == instance->id()) continue;
+    if (id == instance->id() || other->reserved) continue;
     if (other->state() == InstanceState::kIdle || other->state() == InstanceState::kBusy) ++input.others_serving;
     if (id == stand_in_ && other->state() == InstanceState::kStarting) input.starting = true;
   }
@@ -707,6 +742,7 @@ void VersionPool::BeginCheckpoint(const InstancePtr& instance, Actions& actions)
     absl::MutexLock lock(&self->mu_);
     --self->jobs_;
     self->checkpoint_instance_.clear();
+    self->EndFreezeJob(instance->id(), queued, later);
     self->BecomeIdle(instance, later);
   });
 }
@@ -773,12 +809,22 @@ void VersionPool::RunCheckpoint(const InstancePtr& instance, CheckpointRequest r
     --jobs_;
     checkpoint_instance_.clear();
     if (canary != nullptr) KeepEmpty(std::move(canary), actions);
-    if (result.ok() && !state_.has_snapshot()) *state_.mutable_snapshot() = *result;
+    // What the scheduler makes of it comes with the version's next state.
+    const bool replaces = freeze_job_.has_value() && freeze_job_->instance_id == request.instance_id && freeze_job_->manual;
+    if (result.ok() && (replaces || !state_.has_snapshot())) {
+      *state_.mutable_snapshot() = *result;
+      state_.clear_snapshot_holders();
+    }
+    if (result.ok() && replaces) state_.clear_candidates();
     GiveWhereDue(actions);
     PrepareSlots(actions);
     FinishRetirement(actions);
   }
   deps_.events.CheckpointFinished(version, request.instance_id, result);
+  // After the scheduler's news: who asked may look at once.
+  Actions actions;
+  absl::MutexLock lock(&mu_);
+  EndFreezeJob(request.instance_id, result, actions);
 }
 
 // ---------------------------------------------------------------- recovery, retirement, load
@@ -814,6 +860,10 @@ void VersionPool::Retire(absl::AnyInvocable<void()> drained) {
   if (retired_) return;
   retired_ = true;
   drained_ = std::move(drained);
+  // What has been granted goes on to its end.
+  if (freeze_job_.has_value() && freeze_job_->start && !freeze_job_->granted) {
+    EndFreezeJob(std::string(freeze_job_->instance_id), Replaced(state_), actions);
+  }
   FailWaiters(Replaced(state_), actions);
   const std::vector<InstancePtr> idle = idle_;
   for (const InstancePtr& instance : idle) Stop(instance, actions);

@@ -19,6 +19,7 @@
 #include "agent/instance/instance.h"
 #include "agent/invoke/function_connection.h"
 #include "agent/metrics.h"
+#include "agent/pool/freeze_rule.h"
 #include "agent/pool/memory_budget.h"
 #include "agent/pool/slot.h"
 #include "agent/pool/version_state.h"
@@ -50,10 +51,14 @@ struct Call {
 class PoolEvents {
  public:
   virtual ~PoolEvents() = default;
-  // An instance is warm enough to be frozen; the answer comes back through VersionPool::OnCheckpointGrant().
-  virtual void WantsCheckpoint(const std::string& version_id, const std::string& instance_id) = 0;
+  // An instance is warm enough to be frozen, or is to be frozen by a person's wish (`manual`); the answer comes back
+  // through VersionPool::OnCheckpointGrant(). `answered`: calls that it has answered; it may not have been started yet.
+  virtual void WantsCheckpoint(const std::string& version_id, const std::string& instance_id, std::uint64_t answered,
+                               bool manual) = 0;
   virtual void CheckpointFinished(const std::string& version_id, const std::string& instance_id,
                                   const absl::StatusOr<thaw::common::v1::SnapshotInfo>& result) = 0;
+  // How the first calls of a restored instance went; of versions whose policy is to learn only.
+  virtual void RestoreMeasured(const thaw::scheduler::v1::RestoreReport& report) = 0;
   // A start failed for want of memory: stop idle instances of other versions, as many as hold `bytes`. False when there
   // are not enough.
   virtual bool MakeRoom(const std::string& for_version_id, std::uint64_t bytes) = 0;
@@ -114,8 +119,18 @@ class VersionPool : public std::enable_shared_from_this<VersionPool> {
   void Update(VersionState state) ABSL_LOCKS_EXCLUDED(mu_);
   VersionState state() const ABSL_LOCKS_EXCLUDED(mu_);
 
-  // `retry_after` is zero when the answer is final.
-  void OnCheckpointGrant(const std::string& instance_id, bool granted, absl::Duration retry_after) ABSL_LOCKS_EXCLUDED(mu_);
+  // `retry_after` is zero when the answer is final; `reason` says why it was refused.
+  void OnCheckpointGrant(const std::string& instance_id, bool granted, absl::Duration retry_after,
+                         absl::string_view reason = "") ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Freezes an instance now, whatever the policy says but "never": the warmest that runs, else one that is started from
+  // the image and primed for it. `done` is called once, any thread, and must not block. Errors:
+  //
+  //   FAILED_PRECONDITION  the policy, the scheduler, the function or CRIU refused (CHECKPOINT_REFUSED)
+  //   UNAVAILABLE          another freeze is under way, or the version was replaced
+  //   as of Checkpointer and InstanceStarter
+  using FreezeDone = absl::AnyInvocable<void(absl::StatusOr<thaw::common::v1::SnapshotInfo>)>;
+  void FreezeNow(FreezeDone done) ABSL_LOCKS_EXCLUDED(mu_);
 
   // The scheduler that was asked may never have heard it (its stream was opened anew): the next answered call asks again.
   void ForgetCheckpointRequest() ABSL_LOCKS_EXCLUDED(mu_);
@@ -214,9 +229,38 @@ class VersionPool : public std::enable_shared_from_this<VersionPool> {
   void GiveWhereDue(Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Give(Instance& instance) ABSL_LOCKS_EXCLUDED(mu_);
 
+  // version_pool_freeze.cc. A freeze on demand, from the question to the scheduler to its end; one at a time.
+  struct FreezeJob {
+    std::string instance_id;
+    // Asked for by a person; otherwise by the version's state (freeze_now).
+    bool manual = false;
+    // The instance is started for it, once that is granted.
+    bool start = false;
+    bool granted = false;
+    FreezeDone done;
+  };
+  void ConsiderFreezeNow(Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void ArmFreezeNow(absl::Duration delay) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // `instance` may be null: then one is started.
+  void BeginFreezeJob(const InstancePtr& instance, bool manual, FreezeDone done, Actions& actions)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // True when the answer was the job's own and nothing more is to be done with it.
+  bool OnFreezeJobGrant(const std::string& instance_id, bool granted, absl::string_view reason, Actions& actions)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void StartForFreezing(Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Sends the priming requests from `next` on, then freezes. The instance is idle and reserved.
+  void Prime(const InstancePtr& instance, int next, Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void OnPrimed(const InstancePtr& instance, int index, absl::StatusOr<FunctionReply> reply) ABSL_LOCKS_EXCLUDED(mu_);
+  // Before the instance's checkpoint began: tells the scheduler, too.
+  void FailFreezeJob(const std::string& instance_id, const absl::Status& status, Actions& actions)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Tells who waits for the job, if that is its instance.
+  void EndFreezeJob(const std::string& instance_id, const absl::StatusOr<thaw::common::v1::SnapshotInfo>& result,
+                    Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void ReportMeasure(const InstancePtr& instance, Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+
   void FinishRetirement(Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   std::uint64_t memory_bytes() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  bool checkpoint_wanted() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const PoolOptions options_;
   const PoolDeps deps_;
@@ -241,6 +285,9 @@ class VersionPool : public std::enable_shared_from_this<VersionPool> {
   std::string stand_in_ ABSL_GUARDED_BY(mu_);
   absl::Time stand_in_asked_ ABSL_GUARDED_BY(mu_);
   absl::Time no_checkpoint_before_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
+  std::optional<FreezeJob> freeze_job_ ABSL_GUARDED_BY(mu_);
+  bool freeze_now_armed_ ABSL_GUARDED_BY(mu_) = false;
+  CandidateTurn candidate_turn_ ABSL_GUARDED_BY(mu_);
   // How often config or secrets have changed.
   std::uint64_t given_change_ ABSL_GUARDED_BY(mu_) = 0;
   int jobs_ ABSL_GUARDED_BY(mu_) = 0;  // Checkpoints and slot makings under way: retirement waits for them.

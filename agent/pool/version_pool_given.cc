@@ -12,8 +12,12 @@ constexpr absl::Duration kGiveLimit = absl::Seconds(5);
 }  // namespace
 
 bool VersionPool::AwaitsFreeze() const {
-  return state_.spec().checkpoint().mode() != CheckpointPolicy::MODE_NEVER && !state_.has_snapshot() &&
-         no_checkpoint_before_ != absl::InfiniteFuture();
+  // By the other policies it is an instance of its own that is frozen, or one that somebody chooses: those that serve need
+  // not wait for what may never come.
+  const auto mode = state_.spec().checkpoint().mode();
+  const bool by_calls = mode == CheckpointPolicy::MODE_UNSPECIFIED || mode == CheckpointPolicy::MODE_AFTER_INVOCATIONS ||
+                        mode == CheckpointPolicy::MODE_LEARNED;
+  return by_calls && !state_.has_snapshot() && no_checkpoint_before_ != absl::InfiniteFuture();
 }
 
 void VersionPool::GiveWhereDue(Actions& actions) {

@@ -295,6 +295,27 @@ grpc::ServerUnaryReactor* FunctionsService::Invoke(grpc::CallbackServerContext* 
   return reactor;
 }
 
+grpc::ServerUnaryReactor* FunctionsService::Freeze(grpc::CallbackServerContext* context, const v1::FreezeRequest* request,
+                                                   thaw::common::v1::SnapshotInfo* response) {
+  auto* reactor = context->DefaultReactor();
+  if (const absl::Status admitted = security_->CheckToken(*context); !admitted.ok()) {
+    reactor->Finish(ToGrpcStatus(admitted));
+    return reactor;
+  }
+  find_(request->version_id(), DeadlineOf(*context, options_.longest_freeze),
+        [reactor, response](absl::StatusOr<std::shared_ptr<VersionPool>> pool) {
+          if (!pool.ok()) {
+            reactor->Finish(ToAnswer(pool.status()));
+            return;
+          }
+          (*pool)->FreezeNow([reactor, response](absl::StatusOr<thaw::common::v1::SnapshotInfo> snapshot) {
+            if (snapshot.ok()) *response = *std::move(snapshot);
+            reactor->Finish(ToAnswer(snapshot.status()));
+          });
+        });
+  return reactor;
+}
+
 grpc::ServerBidiReactor<v1::InvokeStreamRequest, v1::InvokeStreamResponse>* FunctionsService::InvokeStream(
     grpc::CallbackServerContext* context) {
   return new InvokeStreamReactor(find_, options_.max_body_bytes, DeadlineOf(*context, options_.longest_call),

@@ -31,6 +31,8 @@ class FunctionsService final : public v1::Functions::CallbackService {
     std::uint64_t max_body_bytes = 64ull << 20;
     // A call without a deadline of its own gets this one.
     absl::Duration longest_call = absl::Minutes(6);
+    // The same for a freeze that a person asked for.
+    absl::Duration longest_freeze = absl::Minutes(10);
     absl::Duration log_poll_interval = absl::Milliseconds(250);
   };
 
@@ -44,6 +46,8 @@ class FunctionsService final : public v1::Functions::CallbackService {
                                    v1::InvokeResponse* response) override;
   grpc::ServerBidiReactor<v1::InvokeStreamRequest, v1::InvokeStreamResponse>* InvokeStream(
       grpc::CallbackServerContext* context) override;
+  grpc::ServerUnaryReactor* Freeze(grpc::CallbackServerContext* context, const v1::FreezeRequest* request,
+                                   thaw::common::v1::SnapshotInfo* response) override;
   grpc::ServerUnaryReactor* Explain(grpc::CallbackServerContext* context, const v1::ExplainRequest* request,
                                     v1::ExplainResponse* response) override;
   grpc::ServerWriteReactor<v1::LogLine>* ReadLogs(grpc::CallbackServerContext* context,

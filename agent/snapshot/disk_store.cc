@@ -152,6 +152,7 @@ absl::Status DiskSnapshotStore::Commit(const v1::Manifest& manifest, std::vector
   auto snapshot = std::make_shared<Snapshot>();
   snapshot->info = manifest.info();
   snapshot->info.clear_holders();
+  snapshot->info.clear_experience();
   snapshot->chunks = std::move(chunks);
   absl::MutexLock lock(&mu_);
   snapshots_[id] = std::move(snapshot);
@@ -176,6 +177,7 @@ absl::StatusOr<v1::Manifest> DiskSnapshotStore::PublishHere(const std::string& s
   draft.set_format(kManifestFormat);
   draft.mutable_info()->clear_id();
   draft.mutable_info()->clear_holders();
+  draft.mutable_info()->clear_experience();
   RETURN_IF_ERROR(ScanTree(source.get(), options_.chunk_bytes, &draft));
 
   absl::Mutex mu;

@@ -73,13 +73,15 @@ std::string ManifestId(const v1::Manifest& manifest) {
   v1::Manifest bare = manifest;
   bare.mutable_info()->clear_id();
   bare.mutable_info()->clear_holders();
+  bare.mutable_info()->clear_experience();
   return Sha256Hex(Deterministic(bare)).substr(0, kIdDigits);
 }
 
 std::string SerializeManifest(const v1::Manifest& manifest) {
-  if (manifest.info().holders().empty()) return Deterministic(manifest);
+  if (manifest.info().holders().empty() && !manifest.info().has_experience()) return Deterministic(manifest);
   v1::Manifest bare = manifest;
   bare.mutable_info()->clear_holders();
+  bare.mutable_info()->clear_experience();
   return Deterministic(bare);
 }
 

@@ -127,7 +127,7 @@ absl::Status MayFreeze(const CureReport& report, const FreezeSettings& settings)
   if (report.uncured.empty() || settings.accept_uncured()) return absl::OkStatus();
   return absl::FailedPreconditionError(
       absl::StrCat("two restores would draw the same random numbers: ", absl::StrJoin(report.uncured, "; "),
-                   "; or accept that with `accept-uncured: true` under `thaw: freeze:` in func.yaml"));
+                   "; or accept that with `accept-uncured: true` under `thaw:` in func.yaml"));
 }
 
 void AddCures(const FreezeSettings& settings, std::map<std::string, std::string>& env) {

@@ -3,9 +3,9 @@
 #include <ostream>
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "cli/freezing/words.h"
 #include "common/status/status_macros.h"
 
 namespace thaw::cli {
@@ -63,19 +63,7 @@ absl::StatusOr<std::map<std::string, std::string>> ParsePairs(const std::vector<
 }
 
 absl::StatusOr<commonpb::CheckpointPolicy> ParseCheckpoint(const std::string& text) {
-  commonpb::CheckpointPolicy policy;
-  if (text == "never") {
-    policy.set_mode(commonpb::CheckpointPolicy::MODE_NEVER);
-    return policy;
-  }
-  std::uint32_t after = 0;
-  if (!absl::SimpleAtoi(text, &after) || after < 1 || after > 1'000'000) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "`--checkpoint-after ", text, "` is neither `never` nor a number of calls, 1 to 1000000"));
-  }
-  policy.set_mode(commonpb::CheckpointPolicy::MODE_AFTER_INVOCATIONS);
-  policy.set_after_invocations(after);
-  return policy;
+  return ParseCheckpointPolicy(text, "--checkpoint");
 }
 
 }  // namespace thaw::cli

@@ -93,7 +93,7 @@ void AddCompletionCommands(CLI::App& root, Context& context, Command& selected);
 // deletes the key.
 absl::StatusOr<std::map<std::string, std::string>> ParsePairs(const std::vector<std::string>& words,
                                                               absl::string_view option);
-// `never` or a number of calls.
+// A number of calls, `after:N`, `on-deploy`, `learned`, `manual` or `never`.
 absl::StatusOr<commonpb::CheckpointPolicy> ParseCheckpoint(const std::string& text);
 
 }  // namespace thaw::cli

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "cli/commands/context.h"
 #include "cli/commands/deploy_tools.h"
+#include "cli/deploy/await_snapshot.h"
 #include "cli/deploy/deployer.h"
 #include "cli/deploy/image_randomness.h"
 #include "cli/output/format.h"
@@ -21,7 +22,11 @@ struct DeployOptions {
   std::vector<std::string> config;
   std::uint32_t memory = 0, timeout = 0, idle_timeout = 0;
   std::string checkpoint_after;
+  bool wait = true;
 };
+
+// How long a deploy waits for the snapshot of policy on-deploy.
+constexpr absl::Duration kSnapshotWait = absl::Minutes(2);
 
 const char* OutcomeWord(DeployResult::Outcome outcome) {
   switch (outcome) {
@@ -70,6 +75,14 @@ absl::Status RunDeploy(Context& context, DeployOptions options) {
   ImageBuilder builder(docker, context.env().processes, *progress, BuilderOptions(context));
   auto deployed = Deployer(*client, docker, builder, *progress).Deploy(request);
   if (!deployed.ok()) progress->Failed("");
+  if (deployed.ok() && options.wait &&
+      deployed->function.checkpoint().mode() == commonpb::CheckpointPolicy::MODE_ON_DEPLOY) {
+    const absl::Status frozen = AwaitSnapshot(*client, deployed->function, kSnapshotWait, context.env().clock,
+                                              context.env().interrupt, *progress);
+    if (absl::IsCancelled(frozen)) return frozen;
+    // The function is deployed all the same.
+    if (!frozen.ok()) deployed->notes.push_back(std::string(frozen.message()));
+  }
   progress.reset();
   RETURN_IF_ERROR(deployed.status());
   AddRandomnessNotes(docker, BuilderOptions(context).temp_directory, *deployed);
@@ -161,9 +174,11 @@ void AddDeployCommand(CLI::App& root, Context& context, Command& selected) {
       ->type_name("SECONDS")
       ->check(CLI::Range(1, 3600));
   deploy
-      ->add_option("--checkpoint-after", options->checkpoint_after,
-                   "Freeze an instance after this many calls (default 5), or `never`")
-      ->type_name("N|never");
+      ->add_option("--checkpoint,--checkpoint-after", options->checkpoint_after,
+                   "When to freeze an instance: after N calls (default 5), on-deploy, learned, manual or never")
+      ->type_name("N|on-deploy|learned|manual|never");
+  deploy->add_flag("--wait,!--no-wait", options->wait,
+                   "With checkpoint on-deploy: wait until it is frozen (default)");
   deploy->add_flag("--no-cache", options->request.no_cache, "Build the image from scratch");
   deploy->footer(
       "Reads func.yaml, func.yml or func.json (schema_version 20180708). A Dockerfile in the folder is built "
@@ -172,11 +187,12 @@ void AddDeployCommand(CLI::App& root, Context& context, Command& selected) {
       "to one\n"
       "node, and the others take it from there: no registry is needed. Sources that have not changed are not "
       "built\n"
-      "again, and make no new version. Config that only the cluster has stays.\n\n"
+      "again, and make no new version. Config that only the cluster has stays. `thaw:` in func.yaml says when and\n"
+      "how it is frozen (docs/freezing.md).\n\n"
       "Examples:\n"
       "  thaw deploy --app demo examples/fndemo\n"
       "  thaw deploy --app shop --name checkout --config STAGE=test --memory 256\n"
-      "  thaw deploy --app shop --checkpoint-after 20 --json | jq -r .invoke_url\n");
+      "  thaw deploy --app shop --checkpoint 20 --json | jq -r .invoke_url\n");
   deploy->callback([options, &context, &selected] {
     selected = [options, &context] { return RunDeploy(context, *options); };
   });

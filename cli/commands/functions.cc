@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "cli/commands/context.h"
+#include "cli/commands/freeze_flags.h"
 #include "cli/deploy/docker.h"
 #include "cli/deploy/image_publisher.h"
 #include "cli/exit_code.h"
@@ -25,6 +26,7 @@ struct FunctionArguments {
   std::vector<std::string> config, annotations, unset;
   std::uint32_t memory = 0, cpu = 0, timeout = 0, idle_timeout = 0;
   std::string checkpoint_after;
+  FreezeFlags freeze;
 };
 
 std::string Path(const commonpb::Function& function) {
@@ -82,9 +84,10 @@ void Show(Context& context, const commonpb::Function& function) {
       {"CPU", function.cpu_millis() == 0 ? "no limit" : absl::StrCat(function.cpu_millis(), " thousandths")},
       {"Timeout", absl::StrCat(function.timeout().seconds(), " s")},
       {"Idle timeout", absl::StrCat(function.idle_timeout().seconds(), " s")},
-      {"Checkpoint", CheckpointWord(function.checkpoint())},
-      {"Created", FormatTimestamp(TimeOf(function.created_at()))},
-      {"Updated", FormatTimestamp(TimeOf(function.updated_at()))}};
+      {"Checkpoint", CheckpointWord(function.checkpoint())}};
+  for (auto& row : FreezeRows(function.freeze())) fields.push_back(std::move(row));
+  fields.emplace_back("Created", FormatTimestamp(TimeOf(function.created_at())));
+  fields.emplace_back("Updated", FormatTimestamp(TimeOf(function.updated_at())));
   const std::map<std::string, std::string> config(function.config().begin(), function.config().end());
   for (const auto& [key, value] : config) fields.emplace_back("Config", absl::StrCat(key, "=", value));
   const std::map<std::string, std::string> annotations(function.annotations().begin(),
@@ -160,6 +163,9 @@ absl::Status Create(Context& context, const FunctionArguments& arguments) {
   }
   commonpb::Function function;
   RETURN_IF_ERROR(Fill(arguments, function).status());
+  commonpb::FreezeSettings freeze;
+  ASSIGN_OR_RETURN(const bool has_freeze, ApplyFreezeFlags(arguments.freeze, freeze));
+  if (has_freeze) *function.mutable_freeze() = std::move(freeze);
   ASSIGN_OR_RETURN(GatewayClient* const client, context.Client());
   ASSIGN_OR_RETURN(const auto app, FindApp(*client, names[0]));
   function.set_app_id(app.id());
@@ -185,12 +191,20 @@ absl::Status Update(Context& context, const FunctionArguments& arguments) {
   if (!arguments.image_id.empty() && arguments.image.empty()) {
     return absl::InvalidArgumentError("--image-id needs --image, the name to show for it");
   }
-  if (!any && arguments.image.empty()) {
+  // Read before anything is asked, so that a wrong flag is told at once; what they go on top of comes later.
+  commonpb::FreezeSettings unused;
+  ASSIGN_OR_RETURN(const bool has_freeze, ApplyFreezeFlags(arguments.freeze, unused));
+  if (!any && !has_freeze && arguments.image.empty()) {
     return absl::InvalidArgumentError("there is nothing to change: see `thaw functions update --help`");
   }
   ASSIGN_OR_RETURN(GatewayClient* const client, context.Client());
   ASSIGN_OR_RETURN(const auto function, FindFunction(*client, arguments.function));
   change.set_id(function.id());
+  if (has_freeze) {
+    // An update replaces the settings whole.
+    *change.mutable_freeze() = function.freeze();
+    RETURN_IF_ERROR(ApplyFreezeFlags(arguments.freeze, *change.mutable_freeze()).status());
+  }
   if (!arguments.image.empty()) RETURN_IF_ERROR(UseImage(context, *client, arguments, change));
   ASSIGN_OR_RETURN(const auto updated, client->UpdateFunction(change));
   Show(context, updated);
@@ -236,9 +250,10 @@ void AddSettings(CLI::App* command, FunctionArguments& arguments) {
       ->type_name("SECONDS")
       ->check(CLI::Range(1, 3600));
   command
-      ->add_option("--checkpoint-after", arguments.checkpoint_after,
-                   "Freeze an instance after this many calls, or `never`")
-      ->type_name("N|never");
+      ->add_option("--checkpoint,--checkpoint-after", arguments.checkpoint_after,
+                   "When to freeze an instance: after N calls (default 5), on-deploy, learned, manual or never")
+      ->type_name("N|on-deploy|learned|manual|never");
+  AddFreezeFlags(command, arguments.freeze);
 }
 
 }  // namespace
@@ -247,12 +262,16 @@ void AddFunctionsCommands(CLI::App& root, Context& context, Command& selected) {
   auto arguments = std::make_shared<FunctionArguments>();
   CLI::App* functions = root.add_subcommand("functions", "List, make, change and delete functions");
   functions->alias("fn");
+  functions->alias("function");
   functions->require_subcommand(0, 1);
   functions->footer(
       "Examples:\n"
       "  thaw functions list shop\n"
       "  thaw functions create shop/hello my-image:1.0 --memory 256\n"
-      "  thaw functions update shop/hello --checkpoint-after never\n"
+      "  thaw functions update shop/hello --checkpoint never\n"
+      "  thaw function set shop/hello --checkpoint on-deploy --prime warm-up.json\n"
+      "  thaw function set shop/hello --secret db-password:after-restore --restore-time-config LEVEL\n"
+      "  thaw function set shop/hello --on-obstacle tcp:10.0.0.7:*=close --cpu-baseline x86-64-v2\n"
       "  thaw functions delete shop/hello\n");
   const auto bind = [&context, &selected, arguments](
                         CLI::App* command, absl::Status (*run)(Context&, const FunctionArguments&)) {
@@ -291,6 +310,7 @@ void AddFunctionsCommands(CLI::App& root, Context& context, Command& selected) {
   bind(create, &Create);
   bind(add("inspect", "Show a function"), &Inspect);
   CLI::App* update = add("update", "Change a function; what is not named stays");
+  update->alias("set");
   update->add_option("--image", arguments->image, "Another image of the local Docker")->type_name("IMAGE");
   update->add_option("--image-id", arguments->image_id, "With --image: its id, where a node has it")
       ->type_name("sha256:…");

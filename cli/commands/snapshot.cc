@@ -1,4 +1,5 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -50,7 +51,9 @@ absl::Status List(Context& context, const SnapshotArguments& arguments) {
     return absl::OkStatus();
   }
   using Align = Table::Align;
-  Table table({{"SNAPSHOT"},
+  // Where the scheduler learns, what it has seen and believes.
+  const bool learned = std::any_of(snapshots.begin(), snapshots.end(), [](const auto& s) { return s.has_experience(); });
+  std::vector<Table::Column> columns({{"SNAPSHOT"},
                {"FUNCTION", Align::kLeft, true},
                {"VERSION"},
                {"NODE"},
@@ -60,13 +63,25 @@ absl::Status List(Context& context, const SnapshotArguments& arguments) {
                {"CALLS", Align::kRight},
                {"MADE IN", Align::kRight},
                {"AGE", Align::kRight}});
+  if (learned) {
+    columns.insert(columns.end(), {{"ROLE"}, {"RESTORES", Align::kRight}, {"MEAN CALL", Align::kRight}, {"BELIEF", Align::kLeft, true}});
+  }
+  Table table(std::move(columns));
   for (const auto& snapshot : snapshots) {
-    table.AddRow({ShortId(snapshot.id()), absl::StrCat(snapshot.app_name(), "/", snapshot.function_name()),
+    std::vector<Table::Cell> row({ShortId(snapshot.id()), absl::StrCat(snapshot.app_name(), "/", snapshot.function_name()),
                   ShortId(snapshot.version_id()), snapshot.node_id(), absl::StrJoin(snapshot.holders(), ","),
                   FormatBytes(snapshot.raw_bytes()), FormatBytes(snapshot.stored_bytes()),
                   absl::StrCat(snapshot.invocations()),
                   absl::StrCat(FormatMillis(DurationOf(snapshot.checkpoint_duration())), " ms"),
                   FormatAge(context.env().clock.Now() - TimeOf(snapshot.created_at()))});
+    if (learned) {
+      const auto& experience = snapshot.experience();
+      row.push_back(SnapshotRoleWord(experience.role()));
+      row.push_back(absl::StrCat(experience.restores()));
+      row.push_back(experience.calls() == 0 ? "-" : absl::StrCat(FormatMillis(DurationOf(experience.mean_call())), " ms"));
+      row.push_back(experience.belief());
+    }
+    table.AddRow(std::move(row));
   }
   context.Print(table.Render(context.out_terminal()));
   return absl::OkStatus();
@@ -104,7 +119,7 @@ absl::Status Inspect(Context& context, const SnapshotArguments& arguments) {
     context.Print(absl::StrCat(DumpPretty(SnapshotJson(snapshot)), "\n"));
     return absl::OkStatus();
   }
-  context.Print(RenderFields(
+  std::vector<std::pair<std::string, std::string>> fields(
       {{"Snapshot", snapshot.id()},
        {"Function",
         absl::StrCat(snapshot.app_name(), "/", snapshot.function_name(), " (", snapshot.function_id(), ")")},
@@ -119,12 +134,41 @@ absl::Status Inspect(Context& context, const SnapshotArguments& arguments) {
        {"Calls", absl::StrCat(snapshot.invocations(), " answered before it was frozen")},
        {"Engine", snapshot.engine()},
        {"Architecture", snapshot.architecture()},
-       {"CPU features", absl::StrJoin(snapshot.cpu_features(), " ")}},
-      context.out_terminal()));
+       {"CPU features", absl::StrJoin(snapshot.cpu_features(), " ")}});
+  if (snapshot.has_experience()) {
+    const auto& experience = snapshot.experience();
+    fields.emplace_back("Role", SnapshotRoleWord(experience.role()));
+    fields.emplace_back("Restores", absl::StrCat(experience.restores(), ", with ", experience.calls(), " calls measured"));
+    if (experience.calls() > 0) {
+      fields.emplace_back("Mean call", absl::StrCat(FormatMillis(DurationOf(experience.mean_call())), " ms"));
+    }
+    fields.emplace_back("Belief", experience.belief());
+  }
+  context.Print(RenderFields(fields, context.out_terminal()));
   ASSIGN_OR_RETURN(const auto nodes, client->ListNodes());
   for (const auto& node : nodes) {
     const absl::Status fits = CheckCpuFits(snapshot, node);
     if (!fits.ok()) context.Print(absl::StrCat("not for node ", node.id(), ": ", Printable(fits.message()), "\n"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Create(Context& context, const SnapshotArguments& arguments) {
+  ASSIGN_OR_RETURN(GatewayClient* const client, context.Client());
+  ASSIGN_OR_RETURN(const auto function, FindFunction(*client, arguments.function));
+  auto progress = context.NewProgress();
+  progress->Start(absl::StrCat("freezing ", function.app_name(), "/", function.name()));
+  const auto snapshot = client->CreateSnapshot(function.id());
+  if (!snapshot.ok()) {
+    progress->Failed("");
+    return snapshot.status();
+  }
+  progress->Done(absl::StrCat("on node ", snapshot->node_id()));
+  progress.reset();
+  if (context.json) {
+    context.Print(absl::StrCat(DumpPretty(SnapshotJson(*snapshot)), "\n"));
+  } else {
+    context.Print(absl::StrCat("made snapshot ", snapshot->id(), "\n"));
   }
   return absl::OkStatus();
 }
@@ -150,12 +194,13 @@ absl::Status Remove(Context& context, const SnapshotArguments& arguments) {
 
 void AddSnapshotCommands(CLI::App& root, Context& context, Command& selected) {
   auto arguments = std::make_shared<SnapshotArguments>();
-  CLI::App* snapshot = root.add_subcommand("snapshot", "List, show and remove snapshots of frozen functions");
+  CLI::App* snapshot = root.add_subcommand("snapshot", "List, show, make and remove snapshots of frozen functions");
   snapshot->require_subcommand(0, 1);
   snapshot->footer(
       "Examples:\n"
       "  thaw snapshot ls demo/hello\n"
       "  thaw snapshot inspect 4f2a91c0\n"
+      "  thaw snapshot create demo/hello    freeze it now; the new snapshot takes the old one's place\n"
       "  thaw snapshot explain demo/hello   what keeps it from being frozen\n"
       "  thaw snapshot rm 4f2a91c0          the next start is cold; running instances stay\n");
   const auto bind = [&context, &selected, arguments](
@@ -179,6 +224,12 @@ void AddSnapshotCommands(CLI::App& root, Context& context, Command& selected) {
       ->expected(1)
       ->type_name("ID");
   bind(inspect, &Inspect);
+  CLI::App* create = snapshot->add_subcommand("create", "Freeze an instance of a function now");
+  create->add_option("function", arguments->function, "The function")->required()->type_name("APP/FUNCTION|ID");
+  create->footer(
+      "Starts an instance if none runs, sends it the function's priming requests, freezes it, and tries the\n"
+      "snapshot out before it is used. Works with every policy but `never`; with `manual` it is the only way.\n");
+  bind(create, &Create);
   CLI::App* remove = snapshot->add_subcommand("rm", "Remove snapshots, everywhere");
   remove->alias("delete");
   remove->add_option("id", arguments->ids, "Their ids, or how they begin")->required()->type_name("ID");

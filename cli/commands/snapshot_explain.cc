@@ -10,6 +10,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
 #include "cli/output/format.h"
 #include "cli/output/table.h"
@@ -24,9 +25,9 @@ struct ExplainArguments {
   bool raw_log = false;
 };
 
-// OBSTACLE_KIND_DELETED_FILE is `deleted_file`.
+// OBSTACLE_KIND_DELETED_FILE is `deleted-file`, as rules write it.
 std::string Word(const std::string& name, absl::string_view prefix) {
-  return absl::AsciiStrToLower(absl::StripPrefix(name, prefix));
+  return absl::StrReplaceAll(absl::AsciiStrToLower(absl::StripPrefix(name, prefix)), {{"_", "-"}});
 }
 std::string KindWord(commonpb::ObstacleKind kind) { return Word(commonpb::ObstacleKind_Name(kind), "OBSTACLE_KIND_"); }
 std::string ActionWord(commonpb::ObstacleAction action) {
@@ -106,7 +107,12 @@ void PrintDiagnosis(Context& context, const commonpb::Diagnosis& diagnosis) {
   if (diagnosis.cures_size() > 0) {
     context.Print(absl::StrCat("randomness cured: ", absl::StrJoin(diagnosis.cures(), ", "), "\n"));
   }
+  // A checkpoint's table has them already.
+  const bool in_table = std::any_of(diagnosis.findings().begin(), diagnosis.findings().end(), [](const auto& finding) {
+    return finding.kind() == commonpb::OBSTACLE_KIND_RANDOMNESS;
+  });
   for (const std::string& uncured : diagnosis.uncured()) {
+    if (in_table) break;
     context.Print(absl::StrCat(terminal.Paint(Style::kRed, "randomness not cured: "), uncured, "\n"));
   }
 }

@@ -1,5 +1,7 @@
 #include "cli/deploy/deployer.h"
 
+#include <google/protobuf/util/message_differencer.h>
+
 #include <filesystem>
 #include <system_error>
 #include <utility>
@@ -8,12 +10,15 @@
 #include "absl/strings/str_join.h"
 #include "cli/deploy/func_file.h"
 #include "cli/deploy/image_publisher.h"
+#include "cli/freezing/words.h"
 #include "common/status/reasons.h"
 #include "common/status/status_macros.h"
 
 namespace thaw::cli {
 namespace fs = std::filesystem;
 namespace {
+
+using google::protobuf::util::MessageDifferencer;
 
 constexpr absl::string_view kNameCharacters =
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
@@ -42,7 +47,9 @@ commonpb::Function Wanted(const DeployRequest& request, const FuncFile& file) {
   for (const auto& [key, value] : file.config) (*wanted.mutable_config())[key] = value;
   for (const auto& [key, value] : request.config) (*wanted.mutable_config())[key] = value;
   for (const auto& [key, value] : file.annotations) (*wanted.mutable_annotations())[key] = value;
+  if (file.thaw.checkpoint.has_value()) *wanted.mutable_checkpoint() = *file.thaw.checkpoint;
   if (request.checkpoint.has_value()) *wanted.mutable_checkpoint() = *request.checkpoint;
+  if (file.thaw.freeze.has_value()) *wanted.mutable_freeze() = *file.thaw.freeze;
   return wanted;
 }
 
@@ -57,13 +64,11 @@ bool SameEntries(const google::protobuf::Map<std::string, std::string>& wanted,
 }
 
 bool SamePolicy(const commonpb::CheckpointPolicy& a, const commonpb::CheckpointPolicy& b) {
-  const auto never = [](const commonpb::CheckpointPolicy& p) {
-    return p.mode() == commonpb::CheckpointPolicy::MODE_NEVER;
-  };
   const auto after = [](const commonpb::CheckpointPolicy& p) {
     return p.after_invocations() == 0 ? 5 : p.after_invocations();
   };
-  return never(a) == never(b) && (never(a) || after(a) == after(b));
+  const std::string mode = CheckpointModeWord(a.mode());
+  return mode == CheckpointModeWord(b.mode()) && (mode != "after" || after(a) == after(b));
 }
 
 // Whether `current` is all that `wanted` asks for.
@@ -74,6 +79,7 @@ bool Satisfies(const commonpb::Function& current, const commonpb::Function& want
          (!wanted.has_idle_timeout() ||
           current.idle_timeout().seconds() == wanted.idle_timeout().seconds()) &&
          (!wanted.has_checkpoint() || SamePolicy(current.checkpoint(), wanted.checkpoint())) &&
+         (!wanted.has_freeze() || MessageDifferencer::Equals(wanted.freeze(), current.freeze())) &&
          SameEntries(wanted.config(), current.config()) &&
          SameEntries(wanted.annotations(), current.annotations());
 }

@@ -30,7 +30,9 @@ constexpr char kSchemaVersion[] = "20180708";
 // Reads one file. Errors are collected by throwing nothing: the first one wins and is in `status`.
 class Reader {
  public:
-  explicit Reader(std::string file_name) { file_.file_name = std::move(file_name); }
+  Reader(std::string file_name, std::string directory) : directory_(std::move(directory)) {
+    file_.file_name = std::move(file_name);
+  }
 
   absl::StatusOr<FuncFile> Read(const YAML::Node& root) {
     if (!root.IsMap()) {
@@ -96,6 +98,15 @@ class Reader {
          }},
         {"expects", [&](const std::string& key, const YAML::Node& node) { Expects(key, node); }},
         {"triggers", ignored},
+        {"thaw",
+         [&](const std::string&, const YAML::Node& node) {
+           auto section = ParseThawSection(node, file_.file_name, directory_);
+           if (section.ok()) {
+             file_.thaw = *std::move(section);
+           } else if (status_.ok()) {
+             status_ = section.status();
+           }
+         }},
     };
     std::set<std::string> seen;
     for (const auto& entry : root) {
@@ -221,13 +232,15 @@ class Reader {
     }
   }
 
+  const std::string directory_;
   FuncFile file_;
   absl::Status status_;
 };
 
 }  // namespace
 
-absl::StatusOr<FuncFile> ParseFuncFile(absl::string_view text, const std::string& file_name) {
+absl::StatusOr<FuncFile> ParseFuncFile(absl::string_view text, const std::string& file_name,
+                                       const std::string& directory) {
   std::string source(text);
   if (absl::EndsWith(file_name, ".json")) {
     // JSON is YAML but for tabs, which JSON allows between its words only.
@@ -252,7 +265,7 @@ absl::StatusOr<FuncFile> ParseFuncFile(absl::string_view text, const std::string
                                                      ":1: the file is empty; it needs at least "
                                                      "schema_version, name, runtime and cmd"));
     }
-    return Reader(file_name).Read(root);
+    return Reader(file_name, directory).Read(root);
   } catch (const YAML::Exception& error) {
     return absl::InvalidArgumentError(
         absl::StrCat(file_name, ":", std::max(0, error.mark.line) + 1, ": this is not YAML: ", error.msg));
@@ -271,7 +284,7 @@ absl::StatusOr<FuncFile> ReadFuncFile(const std::string& directory) {
       return LocalError(absl::NotFoundError(absl::StrCat(path.string(), " can't be read; check its mode")),
                         local_reason::kFile);
     }
-    return ParseFuncFile(text.str(), name);
+    return ParseFuncFile(text.str(), name, directory);
   }
   return absl::NotFoundError(absl::StrCat("there is no func.yaml, func.yml or func.json in ", directory,
                                           "; name the function's folder, or write one (schema_version, name, "

@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "cli/freezing/thaw_section.h"
 
 namespace thaw::cli {
 
@@ -39,12 +40,16 @@ struct FuncFile {
     int line = 0;
   };
   std::vector<ExpectedConfig> expected_config;
+  // Thaw's own key, `thaw:`.
+  ThawSection thaw;
   // Keys that are Fn's but mean nothing to Thaw, in the file's order.
   std::vector<std::string> ignored_keys;
 };
 
-// Reads the text of a func file. INVALID_ARGUMENT begins with `file_name:LINE:` and names the key.
-absl::StatusOr<FuncFile> ParseFuncFile(absl::string_view text, const std::string& file_name);
+// Reads the text of a func file. Files that it names are taken from `directory`. INVALID_ARGUMENT begins with
+// `file_name:LINE:` and names the key.
+absl::StatusOr<FuncFile> ParseFuncFile(absl::string_view text, const std::string& file_name,
+                                       const std::string& directory = ".");
 
 // Reads func.yaml, func.yml or func.json of `directory`; the first that is there. NOT_FOUND when none is.
 absl::StatusOr<FuncFile> ReadFuncFile(const std::string& directory);

@@ -70,6 +70,8 @@ class GatewayClient {
       const std::string& function_id) = 0;
   virtual absl::StatusOr<commonpb::SnapshotInfo> GetSnapshot(const std::string& id) = 0;
   virtual absl::Status DeleteSnapshot(const std::string& id) = 0;
+  // Freezes an instance of the function now; answers when the snapshot is published, which may take minutes.
+  virtual absl::StatusOr<commonpb::SnapshotInfo> CreateSnapshot(const std::string& function_id) = 0;
 
   virtual absl::StatusOr<commonpb::Secret> SetSecret(const commonpb::SetSecretRequest& request) = 0;
   virtual absl::StatusOr<std::vector<commonpb::Secret>> ListSecrets(const std::string& app_id) = 0;

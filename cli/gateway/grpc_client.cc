@@ -31,6 +31,8 @@ constexpr absl::Duration kQuickCall = absl::Seconds(15);
 // Creating a function brings its image to the nodes, deleting an app its functions and snapshots.
 constexpr absl::Duration kSlowCall = absl::Minutes(2);
 constexpr absl::Duration kImagePush = absl::Minutes(20);
+// A start, the priming calls, a dump, its trial and its publication.
+constexpr absl::Duration kFreeze = absl::Minutes(10);
 constexpr absl::Duration kLogRead = absl::Minutes(1);
 constexpr std::uint32_t kPageSize = 100;
 
@@ -184,6 +186,12 @@ class GrpcGatewayClient final : public GatewayClient {
     return Unary<commonpb::DeleteSnapshotResponse>(&gatewaypb::Admin::Stub::DeleteSnapshot, request,
                                                    kQuickCall)
         .status();
+  }
+
+  absl::StatusOr<commonpb::SnapshotInfo> CreateSnapshot(const std::string& function_id) override {
+    gatewaypb::CreateSnapshotRequest request;
+    request.mutable_function()->set_id(function_id);
+    return Unary<commonpb::SnapshotInfo>(&gatewaypb::Admin::Stub::CreateSnapshot, request, kFreeze);
   }
 
   absl::StatusOr<commonpb::Secret> SetSecret(const commonpb::SetSecretRequest& request) override {

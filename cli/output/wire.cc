@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "cli/freezing/words.h"
 #include "cli/output/format.h"
 #include "common/cpu/features.h"
 #include "common/status/reasons.h"
@@ -31,6 +32,43 @@ ordered_json AnnotationsJson(const google::protobuf::Map<std::string, std::strin
     if (!parsed.is_discarded()) value = std::move(parsed);
   }
   return json;
+}
+
+ordered_json ExperienceJson(const commonpb::SnapshotExperience& experience) {
+  return {{"role", SnapshotRoleWord(experience.role())},
+          {"restores", experience.restores()},
+          {"calls", experience.calls()},
+          {"mean_call_ms", experience.calls() == 0 ? ordered_json(nullptr)
+                                                   : ordered_json(MillisNumber(DurationOf(experience.mean_call())))},
+          {"belief", experience.belief()}};
+}
+
+// Of requests only their sizes: what they hold may be large, and people's own.
+ordered_json FreezeJson(const commonpb::FreezeSettings& freeze) {
+  ordered_json secrets = ordered_json::array();
+  for (const auto& secret : freeze.secrets()) {
+    secrets.push_back({{"name", secret.name()}, {"after_restore", secret.after_restore_only()}});
+  }
+  ordered_json rules = ordered_json::array();
+  for (const auto& rule : freeze.rules()) {
+    rules.push_back({{"kind", ObstacleKindWord(rule.kind())},
+                     {"pattern", rule.pattern()},
+                     {"action", ObstacleActionWord(rule.action())}});
+  }
+  ordered_json priming = ordered_json::array();
+  for (const auto& request : freeze.priming()) {
+    priming.push_back({{"content_type", request.content_type()}, {"body_bytes", request.body().size()}});
+  }
+  const auto texts = [](const auto& list) { return std::vector<std::string>(list.begin(), list.end()); };
+  return {{"engine", freeze.engine().empty() ? "criu" : freeze.engine()},
+          {"cpu_baseline", freeze.cpu_baseline().empty() ? "native" : freeze.cpu_baseline()},
+          {"restore_time_config", texts(freeze.restore_time_config())},
+          {"secrets", std::move(secrets)},
+          {"on_obstacle", std::move(rules)},
+          {"without_cures", texts(freeze.without_cures())},
+          {"accept_uncured", freeze.accept_uncured()},
+          {"priming", std::move(priming)},
+          {"canary_bytes", freeze.has_canary() ? ordered_json(freeze.canary().body().size()) : ordered_json(nullptr)}};
 }
 
 }  // namespace
@@ -83,7 +121,18 @@ std::string NodeStateWord(commonpb::NodeState state) {
 }
 
 std::string CheckpointWord(const commonpb::CheckpointPolicy& policy) {
-  if (policy.mode() == commonpb::CheckpointPolicy::MODE_NEVER) return "never";
+  switch (policy.mode()) {
+    case commonpb::CheckpointPolicy::MODE_NEVER:
+      return "never";
+    case commonpb::CheckpointPolicy::MODE_ON_DEPLOY:
+      return "on-deploy";
+    case commonpb::CheckpointPolicy::MODE_LEARNED:
+      return "learned";
+    case commonpb::CheckpointPolicy::MODE_MANUAL:
+      return "manual";
+    default:
+      break;
+  }
   const unsigned after = policy.after_invocations() == 0 ? 5 : policy.after_invocations();
   return absl::StrCat("after ", after, after == 1 ? " call" : " calls");
 }
@@ -98,7 +147,9 @@ ordered_json AppJson(const commonpb::App& app) {
 }
 
 ordered_json FunctionJson(const commonpb::Function& function) {
-  const bool never = function.checkpoint().mode() == commonpb::CheckpointPolicy::MODE_NEVER;
+  const auto mode = function.checkpoint().mode();
+  const bool counts = mode == commonpb::CheckpointPolicy::MODE_UNSPECIFIED ||
+                      mode == commonpb::CheckpointPolicy::MODE_AFTER_INVOCATIONS;
   const unsigned after = function.checkpoint().after_invocations();
   return {{"id", function.id()},
           {"name", function.name()},
@@ -111,7 +162,9 @@ ordered_json FunctionJson(const commonpb::Function& function) {
           {"cpu_millis", function.cpu_millis()},
           {"timeout_s", absl::ToDoubleSeconds(DurationOf(function.timeout()))},
           {"idle_timeout_s", absl::ToDoubleSeconds(DurationOf(function.idle_timeout()))},
-          {"checkpoint_after", never ? ordered_json(nullptr) : ordered_json(after == 0 ? 5u : after)},
+          {"checkpoint", counts ? "after" : CheckpointWord(function.checkpoint())},
+          {"checkpoint_after", counts ? ordered_json(after == 0 ? 5u : after) : ordered_json(nullptr)},
+          {"freeze", FreezeJson(function.freeze())},
           {"config", MapJson(function.config())},
           {"annotations", AnnotationsJson(function.annotations())},
           {"created_at", TimeJson(function.created_at())},
@@ -146,6 +199,17 @@ ordered_json NodeJson(const commonpb::Node& node) {
           {"kernel", node.kernel()}};
 }
 
+std::string SnapshotRoleWord(commonpb::SnapshotExperience::Role role) {
+  switch (role) {
+    case commonpb::SnapshotExperience::ROLE_CANDIDATE:
+      return "candidate";
+    case commonpb::SnapshotExperience::ROLE_REJECTED:
+      return "rejected";
+    default:
+      return "chosen";
+  }
+}
+
 ordered_json SnapshotJson(const commonpb::SnapshotInfo& snapshot) {
   return {{"id", snapshot.id()},
           {"app", snapshot.app_name()},
@@ -161,7 +225,8 @@ ordered_json SnapshotJson(const commonpb::SnapshotInfo& snapshot) {
           {"engine", snapshot.engine()},
           {"architecture", snapshot.architecture()},
           {"cpu_features", std::vector<std::string>(snapshot.cpu_features().begin(), snapshot.cpu_features().end())},
-          {"created_at", TimeJson(snapshot.created_at())}};
+          {"created_at", TimeJson(snapshot.created_at())},
+          {"experience", snapshot.has_experience() ? ExperienceJson(snapshot.experience()) : ordered_json(nullptr)}};
 }
 
 ordered_json PhasesJson(const gatewaypb::Phases& phases) {

@@ -23,7 +23,7 @@ double MillisNumber(absl::Duration duration);
 std::string StartKindWord(gateway::v1::StartKind kind);
 // `ready`, `suspect`, `lost`, `draining`, `unknown`
 std::string NodeStateWord(common::v1::NodeState state);
-// `after 5 calls`, `never`
+// `after 5 calls`, `on-deploy`, `learned`, `manual`, `never`
 std::string CheckpointWord(const common::v1::CheckpointPolicy& policy);
 
 // RFC 3339; null for an unset one.
@@ -33,6 +33,8 @@ nlohmann::ordered_json FunctionJson(const common::v1::Function& function);
 // The psABI level that the node's CPU reaches, e.g. `x86-64-v3`; empty on other architectures and where it is not known.
 std::string CpuLevelWord(const common::v1::Node& node);
 nlohmann::ordered_json NodeJson(const common::v1::Node& node);
+// `candidate`, `chosen`, `rejected`
+std::string SnapshotRoleWord(common::v1::SnapshotExperience::Role role);
 nlohmann::ordered_json SnapshotJson(const common::v1::SnapshotInfo& snapshot);
 nlohmann::ordered_json PhasesJson(const gateway::v1::Phases& phases);
 nlohmann::ordered_json StartJson(const gateway::v1::StartInfo& start);

@@ -10,6 +10,7 @@
 
 #include "common/rpc/status.h"
 #include "common/version/version.h"
+#include "gateway/service/create_snapshot.h"
 #include "gateway/service/explain_freezing.h"
 #include "gateway/service/find_image.h"
 #include "gateway/service/push_image.h"
@@ -31,7 +32,8 @@ using CatalogueMethod = void (CatalogueCalls::*)(grpc::ClientContext*, const Req
 AdminService::AdminService(const Options& options, Deps deps)
     : options_(options),
       deps_(std::move(deps)),
-      catalogue_(scheduler::v1::Catalogue::NewStub(deps_.channels->Get(deps_.scheduler_address))) {}
+      catalogue_(scheduler::v1::Catalogue::NewStub(deps_.channels->Get(deps_.scheduler_address))),
+      lease_service_(scheduler::v1::Leases::NewStub(deps_.channels->Get(deps_.scheduler_address))) {}
 
 AdminService::~AdminService() = default;
 
@@ -103,6 +105,15 @@ grpc::ServerUnaryReactor* AdminService::FindImage(grpc::CallbackServerContext* c
                          .channels = deps_.channels,
                          .deadline = deadline,
                          .node_limit = options_.node_limit});
+}
+
+grpc::ServerUnaryReactor* AdminService::CreateSnapshot(grpc::CallbackServerContext* context,
+                                                       const v1::CreateSnapshotRequest* request,
+                                                       pb::SnapshotInfo* response) {
+  return StartCreateSnapshot(*context, *request, *response,
+                             {.leases = lease_service_,
+                              .channels = deps_.channels,
+                              .deadline = DeadlineOf(*context, options_.freeze_limit)});
 }
 
 grpc::ServerReadReactor<v1::PushImageRequest>* AdminService::PushImage(grpc::CallbackServerContext* context,

@@ -26,6 +26,8 @@ class AdminService final : public v1::Admin::CallbackService {
     absl::Duration request_limit = absl::Seconds(30);
     // Of one node's answer among several.
     absl::Duration node_limit = absl::Seconds(5);
+    // Of a freeze that somebody waits for: a start, the priming calls, a dump, its trial and its publication.
+    absl::Duration freeze_limit = absl::Minutes(10);
     // Of a look at a node's instances.
     absl::Duration explain_limit = absl::Seconds(10);
     absl::Duration push_limit = absl::Minutes(30);
@@ -73,6 +75,9 @@ class AdminService final : public v1::Admin::CallbackService {
                                             v1::ExplainFreezingResponse* response) override;
   grpc::ServerUnaryReactor* FindImage(grpc::CallbackServerContext* context, const v1::FindImageRequest* request,
                                       v1::FindImageResponse* response) override;
+  grpc::ServerUnaryReactor* CreateSnapshot(grpc::CallbackServerContext* context,
+                                           const v1::CreateSnapshotRequest* request,
+                                           ::thaw::common::v1::SnapshotInfo* response) override;
   grpc::ServerReadReactor<v1::PushImageRequest>* PushImage(grpc::CallbackServerContext* context,
                                                            v1::PushImageResponse* response) override;
   grpc::ServerWriteReactor<v1::LogLine>* ReadLogs(grpc::CallbackServerContext* context,
@@ -88,6 +93,7 @@ class AdminService final : public v1::Admin::CallbackService {
   const Options options_;
   const Deps deps_;
   const std::unique_ptr<scheduler::v1::Catalogue::Stub> catalogue_;
+  const std::shared_ptr<scheduler::v1::Leases::Stub> lease_service_;
 };
 
 }  // namespace thaw::gateway

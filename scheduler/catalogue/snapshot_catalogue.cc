@@ -6,6 +6,7 @@
 #include "common/rpc/client.h"
 #include "common/status/status_macros.h"
 #include "scheduler/errors.h"
+#include "scheduler/learning/arms.h"
 #include "scheduler/limits.h"
 
 namespace thaw::scheduler {
@@ -13,6 +14,17 @@ namespace {
 
 bool Holds(const common::v1::SnapshotInfo& snapshot, absl::string_view node_id) {
   return std::find(snapshot.holders().begin(), snapshot.holders().end(), node_id) != snapshot.holders().end();
+}
+
+bool IsChosen(const common::v1::SnapshotInfo& snapshot) {
+  return snapshot.experience().role() == common::v1::SnapshotExperience::ROLE_CHOSEN;
+}
+
+// Whether `other`, which is usable, keeps `snapshot` out.
+bool TakesThePlaceOf(const common::v1::SnapshotInfo& other, const common::v1::SnapshotInfo& snapshot,
+                     const common::v1::VersionSpec& version) {
+  if (version.checkpoint().mode() != common::v1::CheckpointPolicy::MODE_LEARNED) return true;
+  return IsChosen(other) || ArmOf(other.invocations()) == ArmOf(snapshot.invocations());
 }
 
 }  // namespace
@@ -28,16 +40,18 @@ SnapshotCatalogue::SnapshotCatalogue(Store& store, const Clock& clock, Scheduler
 
 absl::StatusOr<SnapshotCatalogue::Verdict> SnapshotCatalogue::AddHolder(
     const common::v1::SnapshotInfo& snapshot, const std::string& node_id, const common::v1::VersionSpec& version,
-    absl::FunctionRef<bool(const common::v1::SnapshotInfo&)> usable) {
+    absl::FunctionRef<bool(const common::v1::SnapshotInfo&)> usable, Entrance entrance,
+    std::vector<std::string>* displaced) {
   absl::MutexLock writing(&write_mu_);
-  return AddHolderLocked(snapshot, node_id, version, usable);
+  return AddHolderLocked(snapshot, node_id, version, usable, entrance, displaced);
 }
 
 absl::StatusOr<SnapshotCatalogue::Verdict> SnapshotCatalogue::AddHolderLocked(
     const common::v1::SnapshotInfo& snapshot, const std::string& node_id, const common::v1::VersionSpec& version,
-    absl::FunctionRef<bool(const common::v1::SnapshotInfo&)> usable) {
+    absl::FunctionRef<bool(const common::v1::SnapshotInfo&)> usable, Entrance entrance,
+    std::vector<std::string>* displaced) {
   common::v1::SnapshotInfo entry;
-  std::optional<common::v1::SnapshotInfo> other;
+  std::vector<common::v1::SnapshotInfo> others;
   bool known = false;
   {
     absl::ReaderMutexLock lock(&mu_);
@@ -48,17 +62,21 @@ absl::StatusOr<SnapshotCatalogue::Verdict> SnapshotCatalogue::AddHolderLocked(
       entry = it->second;
       known = true;
     } else if (const auto of_version = by_version_.find(snapshot.version_id()); of_version != by_version_.end()) {
-      other = snapshots_.find(of_version->second)->second;
+      for (const auto& id : of_version->second) others.push_back(snapshots_.find(id)->second);
     }
   }
   WriteBatch batch;
   if (!known) {
-    if (other.has_value()) {
-      if (usable(*other)) return Verdict::kUnwanted;
-      batch.Remove(WriteBatch::Table::kSnapshot, other->id()).Put(RemovedSnapshot{other->id(), clock_.Now()});
+    std::erase_if(others, [&](const common::v1::SnapshotInfo& other) {
+      return entrance != Entrance::kReplacesAll && !TakesThePlaceOf(other, snapshot, version);
+    });
+    for (const auto& other : others) {
+      if (entrance != Entrance::kReplacesAll && usable(other)) return Verdict::kUnwanted;
+      batch.Remove(WriteBatch::Table::kSnapshot, other.id()).Put(RemovedSnapshot{other.id(), clock_.Now()});
     }
     entry = snapshot;
     entry.clear_holders();
+    entry.clear_experience();
     entry.set_function_id(version.function_id());
     entry.set_function_name(version.function_name());
     entry.set_app_name(version.app_name());
@@ -71,9 +89,10 @@ absl::StatusOr<SnapshotCatalogue::Verdict> SnapshotCatalogue::AddHolderLocked(
   batch.AddHolder(entry.id(), node_id);
   RETURN_IF_ERROR(store_.Apply(batch));
   absl::MutexLock lock(&mu_);
-  if (other.has_value()) {
-    Erase(other->id());
-    removed_[other->id()] = clock_.Now();
+  for (const auto& other : others) {
+    Erase(other.id());
+    removed_[other.id()] = clock_.Now();
+    if (displaced != nullptr) displaced->push_back(other.id());
   }
   Insert(entry);
   metrics_.SetSnapshots(snapshots_.size());
@@ -140,7 +159,7 @@ absl::StatusOr<SnapshotCatalogue::Reconciliation> SnapshotCatalogue::Reconcile(
     const auto version = version_of(snapshot.version_id());
     Verdict verdict = Verdict::kUnwanted;
     if (version != nullptr) {
-      ASSIGN_OR_RETURN(verdict, AddHolderLocked(snapshot, node_id, *version, usable));
+      ASSIGN_OR_RETURN(verdict, AddHolderLocked(snapshot, node_id, *version, usable, Entrance::kFreePlace, nullptr));
     }
     if (verdict == Verdict::kUnwanted) {
       result.unwanted_snapshot_ids.push_back(snapshot.id());
@@ -183,19 +202,20 @@ absl::StatusOr<common::v1::SnapshotInfo> SnapshotCatalogue::Delete(absl::string_
 
 absl::Status SnapshotCatalogue::DropVersion(const std::string& version_id) {
   absl::MutexLock writing(&write_mu_);
-  const auto snapshot = OfVersion(version_id);
+  const std::vector<common::v1::SnapshotInfo> snapshots = AllOfVersion(version_id);
   WriteBatch batch;
   batch.Remove(WriteBatch::Table::kCheckpointFailure, version_id);
-  if (snapshot.has_value()) {
+  for (const auto& snapshot : snapshots) {
     // Remembered, because the very same version comes back when a changed config is changed back: a holder that was
     // away meanwhile must not revive a snapshot that people were told is gone.
-    batch.Remove(WriteBatch::Table::kSnapshot, snapshot->id()).Put(RemovedSnapshot{snapshot->id(), clock_.Now()});
+    batch.Remove(WriteBatch::Table::kSnapshot, snapshot.id()).Put(RemovedSnapshot{snapshot.id(), clock_.Now()});
   }
   RETURN_IF_ERROR(store_.Apply(batch));
-  if (!snapshot.has_value()) return absl::OkStatus();
   absl::MutexLock lock(&mu_);
-  Erase(snapshot->id());
-  removed_[snapshot->id()] = clock_.Now();
+  for (const auto& snapshot : snapshots) {
+    Erase(snapshot.id());
+    removed_[snapshot.id()] = clock_.Now();
+  }
   metrics_.SetSnapshots(snapshots_.size());
   return absl::OkStatus();
 }
@@ -204,7 +224,7 @@ absl::Status SnapshotCatalogue::DropAllBut(const std::set<std::string>& live_ver
   std::set<std::string> dead;
   {
     absl::ReaderMutexLock lock(&mu_);
-    for (const auto& [version_id, snapshot_id] : by_version_) {
+    for (const auto& [version_id, snapshot_ids] : by_version_) {
       if (!live_version_ids.contains(version_id)) dead.insert(version_id);
     }
   }
@@ -248,24 +268,66 @@ std::vector<common::v1::SnapshotInfo> SnapshotCatalogue::List(absl::string_view 
   return list;
 }
 
+absl::Status SnapshotCatalogue::SetExperiences(
+    const std::vector<std::pair<std::string, common::v1::SnapshotExperience>>& experiences) {
+  absl::MutexLock writing(&write_mu_);
+  WriteBatch batch;
+  std::vector<common::v1::SnapshotInfo> changed;
+  {
+    absl::ReaderMutexLock lock(&mu_);
+    for (const auto& [id, experience] : experiences) {
+      const auto it = snapshots_.find(id);
+      if (it == snapshots_.end()) continue;
+      common::v1::SnapshotInfo& snapshot = changed.emplace_back(it->second);
+      *snapshot.mutable_experience() = experience;
+      if (experience.ByteSizeLong() == 0) snapshot.clear_experience();
+    }
+  }
+  for (const auto& snapshot : changed) batch.Put(snapshot);
+  RETURN_IF_ERROR(store_.Apply(batch));
+  absl::MutexLock lock(&mu_);
+  for (const auto& snapshot : changed) {
+    common::v1::SnapshotInfo& entry = snapshots_[snapshot.id()];
+    if (snapshot.has_experience()) {
+      *entry.mutable_experience() = snapshot.experience();
+    } else {
+      entry.clear_experience();
+    }
+  }
+  return absl::OkStatus();
+}
+
 std::optional<common::v1::SnapshotInfo> SnapshotCatalogue::OfVersion(absl::string_view version_id) const {
-  absl::ReaderMutexLock lock(&mu_);
-  const auto it = by_version_.find(version_id);
-  if (it == by_version_.end()) return std::nullopt;
-  return snapshots_.find(it->second)->second;
+  std::vector<common::v1::SnapshotInfo> all = AllOfVersion(version_id);
+  if (all.empty()) return std::nullopt;
+  return std::move(all.front());
+}
+
+std::vector<common::v1::SnapshotInfo> SnapshotCatalogue::AllOfVersion(absl::string_view version_id) const {
+  std::vector<common::v1::SnapshotInfo> all;
+  {
+    absl::ReaderMutexLock lock(&mu_);
+    const auto it = by_version_.find(version_id);
+    if (it == by_version_.end()) return all;
+    for (const auto& id : it->second) all.push_back(snapshots_.find(id)->second);
+  }
+  std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) {
+    return IsChosen(a) != IsChosen(b) ? IsChosen(a) : a.invocations() < b.invocations();
+  });
+  return all;
 }
 
 void SnapshotCatalogue::Insert(const common::v1::SnapshotInfo& snapshot) {
-  by_version_[snapshot.version_id()] = snapshot.id();
+  by_version_[snapshot.version_id()].insert(snapshot.id());
   snapshots_[snapshot.id()] = snapshot;
 }
 
 void SnapshotCatalogue::Erase(absl::string_view snapshot_id) {
   const auto it = snapshots_.find(snapshot_id);
   if (it == snapshots_.end()) return;
-  if (const auto of_version = by_version_.find(it->second.version_id());
-      of_version != by_version_.end() && of_version->second == it->first) {
-    by_version_.erase(of_version);
+  if (const auto of_version = by_version_.find(it->second.version_id()); of_version != by_version_.end()) {
+    of_version->second.erase(it->first);
+    if (of_version->second.empty()) by_version_.erase(of_version);
   }
   snapshots_.erase(it);
 }

@@ -6,6 +6,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -22,7 +23,8 @@
 
 namespace thaw::scheduler {
 
-// Snapshots and who holds them: at most one per version.
+// Snapshots and who holds them: one per version, or, where the function's policy is to learn, a few candidates, one for
+// each number of calls (learning/arms.h).
 //
 // A snapshot leaves the catalogue when nobody holds it any more (then the version may be frozen again), when a person
 // removes it, when a newer one replaces it, and when its version goes. Where a holder may be away meanwhile, the id is
@@ -49,12 +51,26 @@ class SnapshotCatalogue {
 
   SnapshotCatalogue(Store& store, const Clock& clock, SchedulerMetrics& metrics, const StoreContents& contents);
 
+  // How an unknown snapshot stands to those that its version has.
+  enum class Entrance {
+    // It takes a place that is free, or held by one that is not usable any more.
+    kFreePlace,
+    // It takes the place of all of them: a person wanted it.
+    kReplacesAll,
+  };
+
   // A node has a whole copy of `snapshot`, made or fetched. An unknown one enters the catalogue, unless it was removed
-  // before or its version has another one that `usable` still counts on; one that is not usable gives way to it.
+  // before or there is no place for it: its version has another one that `usable` still counts on; where the version's
+  // policy is to learn, one for the same number of calls, or one that is settled on.
   // `version` is the snapshot's, live; names and function are taken from it.
   absl::StatusOr<Verdict> AddHolder(const common::v1::SnapshotInfo& snapshot, const std::string& node_id,
                                     const common::v1::VersionSpec& version,
-                                    absl::FunctionRef<bool(const common::v1::SnapshotInfo&)> usable)
+                                    absl::FunctionRef<bool(const common::v1::SnapshotInfo&)> usable,
+                                    Entrance entrance = Entrance::kFreePlace, std::vector<std::string>* displaced = nullptr)
+      ABSL_LOCKS_EXCLUDED(write_mu_, mu_);
+
+  // Keeps what has been learned of snapshots, or, with an empty message, forgets it; unknown ids are passed over.
+  absl::Status SetExperiences(const std::vector<std::pair<std::string, common::v1::SnapshotExperience>>& experiences)
       ABSL_LOCKS_EXCLUDED(write_mu_, mu_);
 
   // A node's copy is gone. Returns the version whose holders changed; empty when it was not known as a holder.
@@ -84,7 +100,10 @@ class SnapshotCatalogue {
   absl::StatusOr<common::v1::SnapshotInfo> Get(absl::string_view snapshot_id) const ABSL_LOCKS_EXCLUDED(mu_);
   // Newest first; of one function, or all where `function_id` is empty.
   std::vector<common::v1::SnapshotInfo> List(absl::string_view function_id) const ABSL_LOCKS_EXCLUDED(mu_);
+  // The version's snapshot; of several the one that is settled on, else the one with the fewest calls.
   std::optional<common::v1::SnapshotInfo> OfVersion(absl::string_view version_id) const ABSL_LOCKS_EXCLUDED(mu_);
+  // All of them, in that order.
+  std::vector<common::v1::SnapshotInfo> AllOfVersion(absl::string_view version_id) const ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
   using Snapshots = std::map<std::string, common::v1::SnapshotInfo, std::less<>>;
@@ -92,7 +111,8 @@ class SnapshotCatalogue {
   // The same with the writer's lock held.
   absl::StatusOr<Verdict> AddHolderLocked(const common::v1::SnapshotInfo& snapshot, const std::string& node_id,
                                           const common::v1::VersionSpec& version,
-                                          absl::FunctionRef<bool(const common::v1::SnapshotInfo&)> usable)
+                                          absl::FunctionRef<bool(const common::v1::SnapshotInfo&)> usable,
+                                          Entrance entrance, std::vector<std::string>* displaced)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mu_) ABSL_LOCKS_EXCLUDED(mu_);
   absl::StatusOr<std::string> RemoveHolderLocked(absl::string_view snapshot_id, const std::string& node_id)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mu_) ABSL_LOCKS_EXCLUDED(mu_);
@@ -106,7 +126,7 @@ class SnapshotCatalogue {
   absl::Mutex write_mu_ ABSL_ACQUIRED_BEFORE(mu_);
   mutable absl::Mutex mu_;
   Snapshots snapshots_ ABSL_GUARDED_BY(mu_);
-  absl::flat_hash_map<std::string, std::string> by_version_ ABSL_GUARDED_BY(mu_);
+  absl::flat_hash_map<std::string, std::set<std::string>> by_version_ ABSL_GUARDED_BY(mu_);
   absl::flat_hash_map<std::string, absl::Time> removed_ ABSL_GUARDED_BY(mu_);
 };
 

@@ -23,12 +23,13 @@ CheckpointGrants::CheckpointGrants(const Clock& clock, SchedulerMetrics& metrics
 }
 
 CheckpointGrants::Decision CheckpointGrants::Request(const std::string& version_id, const std::string& node_id,
-                                                     const std::string& instance_id, bool snapshot_exists) {
+                                                     const std::string& instance_id, bool snapshot_exists,
+                                                     bool manual) {
   const auto decide = [this](GrantOutcome outcome, std::optional<absl::Duration> retry_after, std::string reason) {
     metrics_.CheckpointGrant(outcome);
     return Decision{outcome, retry_after, std::move(reason), clock_.Now()};
   };
-  if (snapshot_exists) {
+  if (snapshot_exists && !manual) {
     return decide(GrantOutcome::kRefusedSnapshotExists, limits::kCheckpointRecheck, "the version has a snapshot");
   }
   absl::MutexLock lock(&mu_);
@@ -44,12 +45,12 @@ CheckpointGrants::Decision CheckpointGrants::Request(const std::string& version_
                                  " is being frozen"));
     }
     const CheckpointFailure& failure = entry.failure;
-    if (!entry.grant.has_value() && failure.failures >= limits::kMaxCheckpointFailures) {
+    if (!manual && !entry.grant.has_value() && failure.failures >= limits::kMaxCheckpointFailures) {
       return decide(GrantOutcome::kRefusedGivenUp, std::nullopt,
                     absl::StrCat("freezing failed ", failure.failures, " times, the last time with: ",
                                  failure.last_error));
     }
-    if (!entry.grant.has_value() && failure.failures > 0) {
+    if (!manual && !entry.grant.has_value() && failure.failures > 0) {
       const absl::Time next = failure.failed_at + BackoffAfter(failure.failures);
       if (now < next) {
         return decide(GrantOutcome::kRefusedBackoff, next - now,
@@ -57,8 +58,16 @@ CheckpointGrants::Decision CheckpointGrants::Request(const std::string& version_
       }
     }
   }
-  versions_[version_id].grant = Grant{node_id, instance_id, now + limits::kCheckpointGrantTime};
+  versions_[version_id].grant = Grant{node_id, instance_id, now + limits::kCheckpointGrantTime, manual};
   return decide(GrantOutcome::kGranted, std::nullopt, "");
+}
+
+bool CheckpointGrants::IsManual(absl::string_view version_id, absl::string_view node_id,
+                                absl::string_view instance_id) const {
+  absl::MutexLock lock(&mu_);
+  const auto it = versions_.find(version_id);
+  return it != versions_.end() && it->second.grant.has_value() && it->second.grant->manual &&
+         it->second.grant->node_id == node_id && it->second.grant->instance_id == instance_id;
 }
 
 CheckpointGrants::Decision CheckpointGrants::Refuse(GrantOutcome outcome, std::string reason) {

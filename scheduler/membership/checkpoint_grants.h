@@ -40,9 +40,15 @@ class CheckpointGrants {
   CheckpointGrants(const Clock& clock, SchedulerMetrics& metrics, const std::vector<CheckpointFailure>& failures);
 
   // Asking again for the instance that has the grant renews it: its node may not have heard the answer.
-  // `snapshot_exists`: the version has one that some node can be restored from.
+  // `snapshot_exists`: the version has one that some node can be restored from; of a version that learns, one for as
+  // many calls as this instance has answered.
+  // `manual`: a person wishes it. Then neither a snapshot nor earlier failures stand in its way.
   Decision Request(const std::string& version_id, const std::string& node_id, const std::string& instance_id,
-                   bool snapshot_exists) ABSL_LOCKS_EXCLUDED(mu_);
+                   bool snapshot_exists, bool manual = false) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Whether that instance's grant was given to a person's wish.
+  bool IsManual(absl::string_view version_id, absl::string_view node_id, absl::string_view instance_id) const
+      ABSL_LOCKS_EXCLUDED(mu_);
 
   // A refusal for a cause that lies elsewhere.
   Decision Refuse(GrantOutcome outcome, std::string reason);
@@ -65,6 +71,7 @@ class CheckpointGrants {
   struct Grant {
     std::string node_id, instance_id;
     absl::Time expires_at;
+    bool manual = false;
   };
   struct Entry {
     std::optional<Grant> grant;

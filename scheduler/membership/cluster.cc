@@ -38,8 +38,20 @@ v1::SchedulerMessage VersionRemovedNews(const std::string& version_id) {
   return message;
 }
 
+// Bounds of a report: what an agent sends at most, and what no call takes.
+constexpr int kMostReportedCalls = 100;
+constexpr absl::Duration kLongestReported = absl::Minutes(10);
+
 bool MayFreeze(const common::v1::VersionSpec& version) {
   return version.checkpoint().mode() != common::v1::CheckpointPolicy::MODE_NEVER;
+}
+
+bool Learns(const common::v1::VersionSpec& version) {
+  return version.checkpoint().mode() == common::v1::CheckpointPolicy::MODE_LEARNED;
+}
+
+bool Holds(const common::v1::SnapshotInfo& snapshot, absl::string_view node_id) {
+  return std::find(snapshot.holders().begin(), snapshot.holders().end(), node_id) != snapshot.holders().end();
 }
 
 }  // namespace
@@ -99,9 +111,8 @@ absl::StatusOr<Cluster::Session> Cluster::Connect(const v1::Register& registrati
     for (const auto& [id, state] : published_) welcome.mutable_welcome()->add_version_ids(id);
     link->Send(std::move(welcome));
     for (const auto& [id, state] : published_) {
-      v1::SchedulerMessage message;
-      *message.mutable_version_state() = StateFitting(state, node);
-      link->Send(std::move(message));
+      const auto freezer = freezers_.find(id);
+      link->Send(StateFor(node, state, freezer == freezers_.end() ? "" : freezer->second));
     }
     for (const auto& id : dead_versions) {
       stream.told_removed.insert(id);
@@ -125,7 +136,8 @@ absl::StatusOr<Cluster::Session> Cluster::Connect(const v1::Register& registrati
 }
 
 bool Cluster::NeedsWriter(const v1::NodeMessage& message) {
-  return message.has_checkpoint_result() || message.has_snapshot_held() || message.has_snapshot_gone();
+  return message.has_checkpoint_result() || message.has_snapshot_held() || message.has_snapshot_gone() ||
+         message.has_restore_report();
 }
 
 absl::Status Cluster::OnMessage(const Session& session, const v1::NodeMessage& message) {
@@ -164,7 +176,7 @@ absl::Status Cluster::OnMessage(const Session& session, const v1::NodeMessage& m
       }
       return absl::OkStatus();
     case v1::NodeMessage::kRestoreReport:
-      return absl::OkStatus();
+      return OnRestoreReport(session, message.restore_report());
     case v1::NodeMessage::kRegister:
       return errors::InvalidField("message", "is a second registration on one stream; open another stream");
     case v1::NodeMessage::MESSAGE_NOT_SET:
@@ -204,8 +216,14 @@ void Cluster::OnCheckpointRequest(const Session& session, const v1::CheckpointRe
   } else if (!MayFreeze(*version)) {
     decision = deps_.grants.Refuse(GrantOutcome::kRefusedPolicy, "the function's policy is never to freeze it");
   } else {
-    decision = deps_.grants.Request(request.version_id(), session.node_id, request.instance_id(),
-                                    UsableSnapshot(*version).has_value());
+    bool exists = UsableSnapshot(*version).has_value();
+    if (Learns(*version)) {
+      std::vector<common::v1::SnapshotInfo> usable = deps_.snapshots.AllOfVersion(version->version_id());
+      std::erase_if(usable, [this](const auto& snapshot) { return !IsUsable(snapshot); });
+      exists = !Learner(usable).Wants(request.answered());
+    }
+    decision = deps_.grants.Request(request.version_id(), session.node_id, request.instance_id(), exists,
+                                    request.manual());
   }
   deps_.logger->info("event=checkpoint_requested node={} version={} instance={} granted={} reason={}", session.node_id,
                      Quoted(request.version_id()), Quoted(request.instance_id()), decision.granted(),
@@ -227,13 +245,14 @@ absl::Status Cluster::OnCheckpointResult(const Session& session, const v1::Check
       return errors::InvalidField("checkpoint_result.snapshot", "is of another version than the result");
     }
     RETURN_IF_ERROR(CheckReportedSnapshot(result.snapshot()));
+    const bool manual = deps_.grants.IsManual(result.version_id(), session.node_id, result.instance_id());
     if (deps_.grants.OnPublished(result.version_id())) {
       KeepFailure(CheckpointFailure{result.version_id(), 0, "", absl::InfinitePast()});
     }
     deps_.logger->info("event=checkpoint_published node={} version={} snapshot={} raw_bytes={} stored_bytes={}",
                        session.node_id, result.version_id(), result.snapshot().id(), result.snapshot().raw_bytes(),
                        result.snapshot().stored_bytes());
-    return OnSnapshotHeld(session, result.snapshot());
+    return OnSnapshotHeld(session, result.snapshot(), manual);
   }
   if (deps_.catalogue.FindVersion(result.version_id()) == nullptr) return absl::OkStatus();
   const std::string error = result.error().empty() ? "the node gave no reason" : result.error();
@@ -246,14 +265,39 @@ absl::Status Cluster::OnCheckpointResult(const Session& session, const v1::Check
   return absl::OkStatus();
 }
 
-absl::Status Cluster::OnSnapshotHeld(const Session& session, const common::v1::SnapshotInfo& snapshot) {
+absl::Status Cluster::OnSnapshotHeld(const Session& session, const common::v1::SnapshotInfo& snapshot, bool manual) {
   RETURN_IF_ERROR(CheckReportedSnapshot(snapshot));
   const VersionPtr version = deps_.catalogue.FindVersion(snapshot.version_id());
   SnapshotCatalogue::Verdict verdict = SnapshotCatalogue::Verdict::kUnwanted;
+  std::map<std::string, std::vector<std::string>> holders_of_displaced;
   if (version != nullptr) {
+    const bool is_new = !deps_.snapshots.Get(snapshot.id()).ok();
+    for (const auto& other : deps_.snapshots.AllOfVersion(version->version_id())) {
+      holders_of_displaced[other.id()].assign(other.holders().begin(), other.holders().end());
+    }
+    std::vector<std::string> displaced;
     ASSIGN_OR_RETURN(verdict,
-                     deps_.snapshots.AddHolder(snapshot, session.node_id, *version,
-                                               [this](const common::v1::SnapshotInfo& other) { return IsUsable(other); }));
+                     deps_.snapshots.AddHolder(
+                         snapshot, session.node_id, *version,
+                         [this](const common::v1::SnapshotInfo& other) { return IsUsable(other); },
+                         manual ? SnapshotCatalogue::Entrance::kReplacesAll : SnapshotCatalogue::Entrance::kFreePlace,
+                         &displaced));
+    std::erase_if(holders_of_displaced, [&](const auto& entry) {
+      return std::find(displaced.begin(), displaced.end(), entry.first) == displaced.end();
+    });
+    if (is_new && verdict == SnapshotCatalogue::Verdict::kKept && Learns(*version)) {
+      Learner learner(deps_.snapshots.AllOfVersion(version->version_id()));
+      if (manual) {
+        // What a person has made is not compared with anything.
+        common::v1::SnapshotExperience experience;
+        experience.set_role(common::v1::SnapshotExperience::ROLE_CHOSEN);
+        experience.set_belief("made by hand; `thaw snapshot rm` begins the comparison anew");
+        RETURN_IF_ERROR(deps_.snapshots.SetExperiences({{snapshot.id(), experience}}));
+      } else {
+        learner.OnCandidate(snapshot.id());
+        RETURN_IF_ERROR(KeepLearned(*version, learner));
+      }
+    }
   } else {
     TellVersionRemoved(session, snapshot.version_id());
   }
@@ -265,8 +309,106 @@ absl::Status Cluster::OnSnapshotHeld(const Session& session, const common::v1::S
   }
   deps_.logger->info("event=snapshot_held node={} version={} snapshot={}", session.node_id, snapshot.version_id(),
                      snapshot.id());
+  // The new state first: a node should not look for a copy that it was just told to remove.
   Publish({snapshot.version_id()});
+  for (const auto& [id, node_ids] : holders_of_displaced) {
+    for (const std::string& node_id : node_ids) SendTo(node_id, RemoveSnapshotCommand(id));
+  }
   return absl::OkStatus();
+}
+
+absl::Status Cluster::OnRestoreReport(const Session& session, const v1::RestoreReport& report) {
+  const VersionPtr version = deps_.catalogue.FindVersion(report.version_id());
+  if (version == nullptr || !Learns(*version) || report.calls().empty() || report.calls_size() > kMostReportedCalls) {
+    deps_.metrics.RestoreReported(false);
+    return absl::OkStatus();
+  }
+  const absl::Duration restore = FromProto(report.restore());
+  std::vector<absl::Duration> calls;
+  bool sane = restore >= absl::ZeroDuration() && restore <= kLongestReported;
+  for (const auto& call : report.calls()) {
+    calls.push_back(FromProto(call));
+    sane = sane && calls.back() >= absl::ZeroDuration() && calls.back() <= kLongestReported;
+  }
+  Learner learner(deps_.snapshots.AllOfVersion(version->version_id()));
+  const common::v1::SnapshotExperience* before = learner.Find(report.snapshot_id());
+  deps_.metrics.RestoreReported(sane && before != nullptr);
+  if (!sane || before == nullptr) return absl::OkStatus();
+  if (learner.settled()) {
+    // Its numbers stay those it was settled by; only drift is looked for, in memory.
+    if (before->role() != common::v1::SnapshotExperience::ROLE_CHOSEN) return absl::OkStatus();
+    // Those of snapshots that are gone.
+    if (drift_.size() >= limits::kMaxFunctions) drift_.clear();
+    auto& watch = drift_.try_emplace(report.snapshot_id(), FromProto(before->mean_cost())).first->second;
+    if (!watch.Add(Learner::CostOf(restore, calls))) return absl::OkStatus();
+    drift_.erase(report.snapshot_id());
+    deps_.metrics.Learned(LearningDecision::kReopened);
+    deps_.logger->warn("event=learning_reopened version={} snapshot={} was={}", version->version_id(),
+                       report.snapshot_id(), absl::FormatDuration(FromProto(before->mean_cost())));
+    learner.Reopen();
+    return KeepLearned(*version, learner);
+  }
+  const Learner::Decision decision = learner.OnRestore(report.snapshot_id(), restore, calls);
+  switch (decision) {
+    case Learner::Decision::kNone:
+      break;
+    case Learner::Decision::kRejected:
+      deps_.metrics.Learned(LearningDecision::kRejected);
+      break;
+    case Learner::Decision::kSettledEarliest:
+      deps_.metrics.Learned(LearningDecision::kSettledEarliest);
+      break;
+    case Learner::Decision::kSettledLater:
+      deps_.metrics.Learned(LearningDecision::kSettledLater);
+      break;
+  }
+  if (const auto outcome = learner.outcome(); outcome.has_value()) deps_.metrics.Settled(outcome->arm, outcome->gain);
+  if (decision != Learner::Decision::kNone) {
+    deps_.logger->info("event=learned node={} version={} snapshot={} settled={} belief={}", session.node_id,
+                       version->version_id(), report.snapshot_id(), learner.settled(),
+                       Quoted(learner.Find(report.snapshot_id())->belief()));
+  }
+  return KeepLearned(*version, learner);
+}
+
+absl::Status Cluster::KeepLearned(const common::v1::VersionSpec& version, const Learner& learner) {
+  std::vector<std::pair<std::string, common::v1::SnapshotExperience>> experiences;
+  for (const auto& snapshot : deps_.snapshots.AllOfVersion(version.version_id())) {
+    const common::v1::SnapshotExperience* experience = learner.Find(snapshot.id());
+    if (experience != nullptr && !MessageDifferencer::Equals(*experience, snapshot.experience())) {
+      experiences.emplace_back(snapshot.id(), *experience);
+    }
+  }
+  RETURN_IF_ERROR(deps_.snapshots.SetExperiences(experiences));
+  std::map<std::string, std::vector<std::string>> discarded;
+  for (const std::string& id : learner.Discarded()) {
+    const auto snapshot = deps_.snapshots.Delete(id);
+    RETURN_IF_ERROR(snapshot.status());
+    discarded[id].assign(snapshot->holders().begin(), snapshot->holders().end());
+  }
+  Publish({version.version_id()});
+  for (const auto& [id, node_ids] : discarded) {
+    for (const std::string& node_id : node_ids) SendTo(node_id, RemoveSnapshotCommand(id));
+  }
+  return absl::OkStatus();
+}
+
+void Cluster::DropSurplus(const common::v1::VersionSpec& version) {
+  if (Learns(version)) return;
+  const auto all = deps_.snapshots.AllOfVersion(version.version_id());
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    // Learning has ended: nothing of it is shown any more.
+    absl::Status done;
+    if (i == 0) {
+      if (all[i].has_experience()) done = deps_.snapshots.SetExperiences({{all[i].id(), common::v1::SnapshotExperience()}});
+    } else {
+      done = deps_.snapshots.Delete(all[i].id()).status();
+      for (const auto& node_id : all[i].holders()) SendTo(node_id, RemoveSnapshotCommand(all[i].id()));
+    }
+    if (!done.ok()) {
+      deps_.logger->error("event=snapshot_not_dropped snapshot={} error={}", all[i].id(), Quoted(done.message()));
+    }
+  }
 }
 
 absl::Status Cluster::OnSnapshotGone(const Session& session, const v1::SnapshotGone& gone) {
@@ -335,9 +477,16 @@ absl::StatusOr<v1::VersionState> Cluster::GetVersion(absl::string_view version_i
 
 std::optional<common::v1::SnapshotInfo> Cluster::UsableSnapshot(const common::v1::VersionSpec& version) const {
   if (!MayFreeze(version)) return std::nullopt;
-  auto snapshot = deps_.snapshots.OfVersion(version.version_id());
-  if (!snapshot.has_value() || !IsUsable(*snapshot)) return std::nullopt;
-  return snapshot;
+  std::optional<common::v1::SnapshotInfo> first;
+  std::set<std::string> holders;
+  for (auto& snapshot : deps_.snapshots.AllOfVersion(version.version_id())) {
+    if (!IsUsable(snapshot)) continue;
+    holders.insert(snapshot.holders().begin(), snapshot.holders().end());
+    if (!first.has_value()) first = std::move(snapshot);
+    if (!Learns(version)) break;
+  }
+  if (first.has_value()) first->mutable_holders()->Assign(holders.begin(), holders.end());
+  return first;
 }
 
 std::string Cluster::CheckpointErrorOf(absl::string_view version_id) const {
@@ -360,6 +509,10 @@ void Cluster::OnFunctionsChanged(const std::vector<FunctionChange>& changes) {
   std::set<std::string> version_ids;
   std::vector<std::string> function_ids;
   for (const FunctionChange& change : changes) {
+    if (const VersionPtr version = deps_.catalogue.FindVersion(change.new_version_id);
+        version != nullptr && change.old_version_id == change.new_version_id) {
+      DropSurplus(*version);
+    }
     function_ids.push_back(change.function_id);
     deps_.logger->info("event=function_changed function={} old_version={} new_version={}", change.function_id,
                        change.old_version_id, change.new_version_id);
@@ -397,9 +550,27 @@ v1::VersionState Cluster::BuildState(const common::v1::VersionSpec& version) con
   for (const auto& [key, value] : deps_.catalogue.RestoreTimeConfigOf(version.version_id())) {
     (*state.mutable_restore_time_config())[key] = value;
   }
-  const auto snapshot = UsableSnapshot(version);
-  if (snapshot.has_value()) {
-    *state.mutable_snapshot() = *snapshot;
+  std::vector<common::v1::SnapshotInfo> usable;
+  if (MayFreeze(version)) usable = deps_.snapshots.AllOfVersion(version.version_id());
+  std::erase_if(usable, [this](const auto& snapshot) { return !IsUsable(snapshot); });
+  const Learner learner(usable);
+  if (Learns(version)) {
+    for (const std::uint32_t after : learner.FreezeAfter()) state.add_freeze_after(after);
+    std::vector<std::string> ids;
+    for (const auto& snapshot : usable) ids.push_back(snapshot.id());
+    for (const Learner::Share& share : learner.Shares(ids)) {
+      v1::Candidate& candidate = *state.add_candidates();
+      candidate.set_share(share.thousandths);
+      *candidate.mutable_snapshot() = *std::find_if(usable.begin(), usable.end(), [&share](const auto& snapshot) {
+        return snapshot.id() == share.snapshot_id;
+      });
+    }
+  }
+  // Of no use to nodes, and another with every report.
+  for (auto& snapshot : usable) snapshot.clear_experience();
+  for (auto& candidate : *state.mutable_candidates()) candidate.mutable_snapshot()->clear_experience();
+  if (!usable.empty()) {
+    *state.mutable_snapshot() = state.candidates().empty() ? usable.front() : state.candidates(0).snapshot();
     state.set_desired_slots(options_.slots_per_node);
   }
   deps_.nodes.ForEach([&](const NodeTable::Entry& entry) {
@@ -411,12 +582,39 @@ v1::VersionState Cluster::BuildState(const common::v1::VersionSpec& version) con
       holder.set_address(entry.node.address());
     };
     if (ready && entry.image_ids.contains(version.image_id())) add(*state.add_image_holders());
-    if (reachable && snapshot.has_value() &&
-        std::find(snapshot->holders().begin(), snapshot->holders().end(), entry.node.id()) != snapshot->holders().end()) {
-      add(*state.add_snapshot_holders());
+    if (!reachable) return;
+    if (state.has_snapshot() && Holds(state.snapshot(), entry.node.id())) add(*state.add_snapshot_holders());
+    for (auto& candidate : *state.mutable_candidates()) {
+      if (Holds(candidate.snapshot(), entry.node.id())) add(*candidate.add_holders());
     }
   });
   return state;
+}
+
+std::string Cluster::FreezerOf(const common::v1::VersionSpec& version) const {
+  if (version.checkpoint().mode() != common::v1::CheckpointPolicy::MODE_ON_DEPLOY || UsableSnapshot(version).has_value()) {
+    return "";
+  }
+  // The one with most room of those that have the image: the instance is one that no call has asked for.
+  std::string freezer;
+  std::uint64_t most_room = 0;
+  deps_.nodes.ForEach([&](const NodeTable::Entry& entry) {
+    if (entry.node.state() != common::v1::NODE_STATE_READY || !entry.image_ids.contains(version.image_id())) return;
+    const std::uint64_t total = entry.node.memory_total_bytes();
+    const std::uint64_t room = total - std::min(total, entry.node.memory_reserved_bytes());
+    if (!freezer.empty() && room <= most_room) return;
+    freezer = entry.node.id();
+    most_room = room;
+  });
+  return freezer;
+}
+
+v1::SchedulerMessage Cluster::StateFor(const common::v1::Node& node, const v1::VersionState& state,
+                                       const std::string& freezer) {
+  v1::SchedulerMessage message;
+  *message.mutable_version_state() = StateFitting(state, node);
+  message.mutable_version_state()->set_freeze_now(!freezer.empty() && freezer == node.id());
+  return message;
 }
 
 void Cluster::Publish(const std::set<std::string>& version_ids) {
@@ -424,28 +622,34 @@ void Cluster::Publish(const std::set<std::string>& version_ids) {
   for (const auto& version_id : version_ids) {
     const VersionPtr version = deps_.catalogue.FindVersion(version_id);
     const auto it = published_.find(version_id);
-    v1::SchedulerMessage message;
     if (version == nullptr) {
       if (it == published_.end()) continue;
       published_.erase(it);
-      message = VersionRemovedNews(version_id);
-      for (auto& [node_id, stream] : streams_) stream.told_removed.insert(version_id);
-    } else {
-      v1::VersionState state = BuildState(*version);
-      if (it != published_.end() && MessageDifferencer::Equals(it->second, state)) continue;
-      published_[version_id] = state;
-      *message.mutable_version_state() = std::move(state);
-      for (auto& [node_id, stream] : streams_) stream.told_removed.erase(version_id);
-    }
-    for (auto& [node_id, stream] : streams_) {
-      if (!message.has_version_state()) {
+      freezers_.erase(version_id);
+      const v1::SchedulerMessage message = VersionRemovedNews(version_id);
+      for (auto& [node_id, stream] : streams_) {
+        stream.told_removed.insert(version_id);
         stream.link->Send(message);
-        continue;
       }
-      v1::SchedulerMessage fitting;
-      *fitting.mutable_version_state() = StateFitting(message.version_state(), stream.node);
-      stream.link->Send(std::move(fitting));
+      continue;
     }
+    v1::VersionState state = BuildState(*version);
+    std::string& freezer = freezers_[version_id];
+    const std::string before = freezer;
+    // Who has begun stays the one: another choice with every heartbeat would start as many instances.
+    const bool wanted = !FreezerOf(*version).empty();
+    const bool still_good = std::any_of(state.image_holders().begin(), state.image_holders().end(),
+                                        [&](const v1::Holder& holder) { return holder.node_id() == before; });
+    if (!wanted || !still_good) freezer = FreezerOf(*version);
+    const bool same = it != published_.end() && MessageDifferencer::Equals(it->second, state) && before == freezer;
+    if (!same) {
+      for (auto& [node_id, stream] : streams_) {
+        stream.told_removed.erase(version_id);
+        stream.link->Send(StateFor(stream.node, state, freezer));
+      }
+      published_[version_id] = std::move(state);
+    }
+    if (freezer.empty()) freezers_.erase(version_id);
   }
 }
 
@@ -473,10 +677,9 @@ std::set<std::string> Cluster::VersionsHeldBy(const std::string& node_id) const 
   });
   std::set<std::string> version_ids;
   for (const auto& version : deps_.catalogue.LiveVersions()) {
-    const auto snapshot = deps_.snapshots.OfVersion(version->version_id());
+    const auto snapshots = deps_.snapshots.AllOfVersion(version->version_id());
     if (image_ids.contains(version->image_id()) ||
-        (snapshot.has_value() && std::find(snapshot->holders().begin(), snapshot->holders().end(), node_id) !=
-                                     snapshot->holders().end())) {
+        std::any_of(snapshots.begin(), snapshots.end(), [&](const auto& s) { return Holds(s, node_id); })) {
       version_ids.insert(version->version_id());
     }
   }

@@ -19,6 +19,7 @@
 #include "scheduler/catalogue/catalogue.h"
 #include "scheduler/catalogue/secret_catalogue.h"
 #include "scheduler/catalogue/snapshot_catalogue.h"
+#include "scheduler/learning/learner.h"
 #include "scheduler/membership/checkpoint_grants.h"
 #include "scheduler/membership/node_table.h"
 #include "scheduler/store/store.h"
@@ -68,6 +69,7 @@ class Cluster final : public CatalogueListener {
     SecretCatalogue& secrets;
     NodeTable& nodes;
     CheckpointGrants& grants;
+    SchedulerMetrics& metrics;
     // One thread.
     Executor& writer;
     std::shared_ptr<spdlog::logger> logger;
@@ -112,7 +114,7 @@ class Cluster final : public CatalogueListener {
   // As the node is told of it (membership/fitting.h); whole where `node_id` is empty or unknown. NOT_FOUND.
   absl::StatusOr<v1::VersionState> GetVersion(absl::string_view version_id, absl::string_view node_id = "") const ABSL_LOCKS_EXCLUDED(mu_);
   // The snapshot a version is restored from; nothing when there is none, all its holders are lost, or the version's
-  // policy is never to be frozen.
+  // policy is never to be frozen. Of several candidates the first, with the holders of all.
   std::optional<common::v1::SnapshotInfo> UsableSnapshot(const common::v1::VersionSpec& version) const;
   // Why freezing the version failed last; empty when it did not.
   std::string CheckpointErrorOf(absl::string_view version_id) const;
@@ -134,13 +136,24 @@ class Cluster final : public CatalogueListener {
   };
 
   absl::Status OnCheckpointResult(const Session& session, const v1::CheckpointResult& result);
-  absl::Status OnSnapshotHeld(const Session& session, const common::v1::SnapshotInfo& snapshot);
+  // `manual`: it was made by a person's wish, and takes the place of what the version has.
+  absl::Status OnSnapshotHeld(const Session& session, const common::v1::SnapshotInfo& snapshot, bool manual = false);
+  absl::Status OnRestoreReport(const Session& session, const v1::RestoreReport& report);
+  // Writer. Keeps what was learned, removes what is of no use any more, and tells the nodes.
+  absl::Status KeepLearned(const common::v1::VersionSpec& version, const Learner& learner);
+  // Writer. Snapshots that a version has beyond those it may have by its policy.
+  void DropSurplus(const common::v1::VersionSpec& version);
   absl::Status OnSnapshotGone(const Session& session, const v1::SnapshotGone& gone);
   void OnCheckpointRequest(const Session& session, const v1::CheckpointRequest& request);
   void OnHeartbeat(const Session& session, const v1::Heartbeat& heartbeat);
 
   bool IsUsable(const common::v1::SnapshotInfo& snapshot) const;
   v1::VersionState BuildState(const common::v1::VersionSpec& version) const;
+  // With MODE_ON_DEPLOY, the node that is to freeze the version now; empty for none.
+  std::string FreezerOf(const common::v1::VersionSpec& version) const;
+  // What is sent to every node, as this one gets it.
+  static v1::SchedulerMessage StateFor(const common::v1::Node& node, const v1::VersionState& state,
+                                       const std::string& freezer);
   // Brings the nodes' knowledge of these versions up to date, where it is not.
   void Publish(const std::set<std::string>& version_ids) ABSL_LOCKS_EXCLUDED(mu_);
   void PublishAll() ABSL_LOCKS_EXCLUDED(mu_);
@@ -163,6 +176,10 @@ class Cluster final : public CatalogueListener {
   std::map<std::string, Stream> streams_ ABSL_GUARDED_BY(mu_);
   // What every stream was last sent, by version.
   std::map<std::string, v1::VersionState, std::less<>> published_ ABSL_GUARDED_BY(mu_);
+  // Who was told to freeze a version on deploy; only while there is somebody.
+  std::map<std::string, std::string, std::less<>> freezers_ ABSL_GUARDED_BY(mu_);
+  // Of versions that have settled on a snapshot, by its id. The writer's.
+  std::map<std::string, DriftWatch, std::less<>> drift_;
   SessionId last_session_ ABSL_GUARDED_BY(mu_) = 0;
   bool stopped_ ABSL_GUARDED_BY(mu_) = false;
 };

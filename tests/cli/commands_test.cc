@@ -319,6 +319,79 @@ TEST_F(CommandsTest, FunctionUpdateSendsOnlyWhatWasSaid) {
   EXPECT_EQ(Run({"functions", "update", "shop/hello", "--config", "nothing"}), 2);
 }
 
+TEST_F(CommandsTest, FunctionSetPutsFreezeFlagsOverWhatTheFunctionHas) {
+  env_.client->functions[function_.id()].mutable_freeze()->set_accept_uncured(true);
+  env_.client->functions[function_.id()].mutable_freeze()->add_restore_time_config("OLD");
+  EXPECT_EQ(Run({"function", "set", "shop/hello", "--checkpoint", "on-deploy", "--cpu-baseline", "x86-64-v2",
+                 "--secret", "db:after-restore", "--secret", "api", "--restore-time-config", "LEVEL",
+                 "--on-obstacle", "tcp:10.0.0.7:*=close", "--on-obstacle", "any=ignore"}),
+            0)
+      << env_.err.str();
+  ASSERT_EQ(env_.client->updates.size(), 1u);
+  const auto& update = env_.client->updates[0];
+  EXPECT_EQ(update.checkpoint().mode(), common::v1::CheckpointPolicy::MODE_ON_DEPLOY);
+  const auto& freeze = update.freeze();
+  EXPECT_TRUE(freeze.accept_uncured()) << "an update replaces the settings whole: what was there must be sent along";
+  EXPECT_EQ(freeze.cpu_baseline(), "x86-64-v2");
+  EXPECT_THAT(freeze.restore_time_config(), ::testing::ElementsAre("LEVEL"));
+  ASSERT_EQ(freeze.secrets_size(), 2);
+  EXPECT_EQ(freeze.secrets(1).name(), "db");
+  EXPECT_TRUE(freeze.secrets(1).after_restore_only());
+  ASSERT_EQ(freeze.rules_size(), 2);
+  EXPECT_EQ(freeze.rules(0).pattern(), "10.0.0.7:*");
+  EXPECT_EQ(freeze.rules(0).kind(), common::v1::OBSTACLE_KIND_TCP);
+  env_.out.str("");
+  EXPECT_EQ(Run({"functions", "inspect", "shop/hello"}), 0);
+  EXPECT_THAT(env_.out.str(), HasSubstr("tcp 10.0.0.7:*: close"));
+  EXPECT_THAT(env_.out.str(), HasSubstr("db, after a restore only"));
+  env_.out.str("");
+  EXPECT_EQ(Run({"functions", "inspect", "shop/hello", "--json"}), 0);
+  EXPECT_EQ(Json()["checkpoint"], "on-deploy");
+  EXPECT_TRUE(Json()["checkpoint_after"].is_null());
+  EXPECT_EQ(Json()["freeze"]["secrets"][1]["after_restore"], true);
+  // A lone "" empties a list, and the rest stays.
+  EXPECT_EQ(Run({"function", "set", "shop/hello", "--secret", "", "--no-accept-uncured"}), 0);
+  EXPECT_EQ(env_.client->updates[1].freeze().secrets_size(), 0);
+  EXPECT_FALSE(env_.client->updates[1].freeze().accept_uncured());
+  EXPECT_EQ(env_.client->updates[1].freeze().rules_size(), 2);
+}
+
+TEST_F(CommandsTest, AWrongFreezeFlagIsNamedWithWhatWasMeant) {
+  EXPECT_EQ(Run({"function", "set", "shop/hello", "--cpu-baseline", "x86-64-v5"}), 2);
+  EXPECT_THAT(env_.err.str(), HasSubstr("--cpu-baseline"));
+  EXPECT_THAT(env_.err.str(), HasSubstr("did you mean `x86-64-v"));
+  EXPECT_EQ(Run({"function", "set", "shop/hello", "--on-obstacle", "io-urng=close"}), 2);
+  EXPECT_THAT(env_.err.str(), HasSubstr("did you mean `io-uring`?"));
+  EXPECT_EQ(Run({"function", "set", "shop/hello", "--on-obstacle", "tcp"}), 2);
+  EXPECT_EQ(Run({"function", "set", "shop/hello", "--prime", "/no/such/file"}), 2);
+  EXPECT_EQ(Run({"function", "set", "shop/hello", "--checkpoint", "0"}), 2);
+  EXPECT_TRUE(env_.client->updates.empty());
+}
+
+TEST_F(CommandsTest, SnapshotCreateFreezesNowAndShowsWhatItMade) {
+  EXPECT_EQ(Run({"snapshot", "create", "shop/hello", "--json"}), 0) << env_.err.str();
+  EXPECT_EQ(Json()["function_id"], function_.id());
+  env_.client->freezing = WithReason(absl::FailedPreconditionError("the pool is open; close it"), reason::kCheckpointRefused);
+  EXPECT_EQ(Run({"snapshot", "create", "shop/hello"}), 5);
+  EXPECT_THAT(env_.err.str(), HasSubstr("the pool is open; close it"));
+  EXPECT_EQ(Run({"snapshot", "create", "shop/none"}), 3);
+}
+
+TEST_F(CommandsTest, SnapshotListShowsWhatWasLearned) {
+  auto& experience = *env_.client->snapshots[0].mutable_experience();
+  experience.set_role(common::v1::SnapshotExperience::ROLE_CANDIDATE);
+  experience.set_restores(12);
+  experience.set_calls(60);
+  experience.mutable_mean_call()->set_nanos(7'500'000);
+  experience.set_belief("after 20 calls: 12 of 30 restores seen");
+  EXPECT_EQ(Run({"snapshot", "ls"}), 0);
+  EXPECT_THAT(env_.out.str(), HasSubstr("ROLE"));
+  EXPECT_THAT(env_.out.str(), HasSubstr("candidate        12     7.5 ms  after 20 calls: 12 of 30 restores seen"));
+  env_.out.str("");
+  EXPECT_EQ(Run({"snapshot", "ls", "--json"}), 0);
+  EXPECT_EQ(Json()["snapshots"][0]["experience"]["mean_call_ms"], 7.5);
+}
+
 TEST_F(CommandsTest, FunctionIsDeleted) {
   EXPECT_EQ(Run({"functions", "delete", "shop/hello"}), 0);
   EXPECT_TRUE(env_.client->functions.empty());

@@ -39,8 +39,8 @@ TEST(Completion, EveryScriptHasEverySubcommandAndOption) {
   TestEnvironment env;
   Environment environment{env.in,    env.out,      env.err,
                           {},        {},           [](const std::string&) { return std::nullopt; },
-                          nullptr,   env.docker,   env.metrics,
-                          env.clock, env.interrupt};
+                          nullptr,   nullptr,      env.docker,
+                          env.metrics, env.clock, env.interrupt};
   Context context(environment);
   Command selected;
   const auto tree = MakeCommandTree(context, selected);

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 
+#include "cli/deploy/await_snapshot.h"
 #include "cli/deploy/deployer.h"
 #include "cli/deploy/maven.h"
 #include "cli/deploy/source_digest.h"
@@ -230,6 +231,48 @@ TEST_F(DeployTest, CommandLineWinsOverTheFile) {
   EXPECT_EQ(result.function.timeout().seconds(), 10);
   EXPECT_EQ(result.function.config().at("LEVEL"), "info");
   EXPECT_EQ(result.function.config().at("X"), "1");
+}
+
+TEST_F(DeployTest, TheThawSectionIsPartOfTheFunction) {
+  directory_.Write("func.yaml", std::string(kFuncYaml) +
+                                    "thaw:\n  checkpoint: on-deploy\n  cpu-baseline: native\n"
+                                    "  restore-time-config: [B, A]\n  priming: [{body: x}]\n");
+  const DeployResult first = DeployOk();
+  EXPECT_EQ(first.function.checkpoint().mode(), common::v1::CheckpointPolicy::MODE_ON_DEPLOY);
+  EXPECT_EQ(first.function.freeze().priming_size(), 1);
+  EXPECT_EQ(first.function.freeze().restore_time_config(0), "A");
+  EXPECT_EQ(DeployOk().outcome, DeployResult::Outcome::kUnchanged) << "said in other words than it is kept in";
+  request_.checkpoint.emplace().set_mode(common::v1::CheckpointPolicy::MODE_LEARNED);
+  EXPECT_EQ(DeployOk().function.checkpoint().mode(), common::v1::CheckpointPolicy::MODE_LEARNED);
+  // A file that says nothing of freezing leaves the cluster's settings alone.
+  request_.checkpoint.reset();
+  directory_.Write("func.yaml", kFuncYaml);
+  EXPECT_EQ(DeployOk().function.freeze().priming_size(), 1);
+  directory_.Write("func.yaml", std::string(kFuncYaml) + "thaw: {accept-uncured: true}\n");
+  const DeployResult last = DeployOk();
+  EXPECT_EQ(last.function.freeze().priming_size(), 0) << "one that does says all of them";
+  EXPECT_TRUE(last.function.freeze().accept_uncured());
+}
+
+TEST_F(DeployTest, OnDeployTheSnapshotOfThisVersionIsWaitedFor) {
+  const commonpb::Function function = DeployOk().function;
+  thaw::testing::FakeClock clock;
+  testing::FakeInterrupt interrupt(clock);
+  const auto await = [&] { return AwaitSnapshot(client_, function, absl::Seconds(30), clock, interrupt, *progress_); };
+  EXPECT_TRUE(absl::IsDeadlineExceeded(await()));
+  commonpb::SnapshotInfo snapshot;
+  snapshot.set_function_id(function.id());
+  snapshot.set_version_id("another");
+  client_.snapshots.push_back(snapshot);
+  EXPECT_TRUE(absl::IsDeadlineExceeded(await()));
+  (*client_.functions[function.id()].mutable_annotations())["thaw/checkpoint-error"] = "\"priming request 1 of 2 failed\"";
+  EXPECT_THAT(std::string(await().message()), HasSubstr("priming request 1 of 2 failed"));
+  client_.snapshots[0].set_version_id(function.version_id());
+  EXPECT_TRUE(await().ok());
+  interrupt.interrupted = true;
+  client_.snapshots.clear();
+  client_.functions[function.id()].clear_annotations();
+  EXPECT_TRUE(absl::IsCancelled(await()));
 }
 
 TEST_F(DeployTest, NoCacheBuildsAgain) {

@@ -175,6 +175,7 @@ absl::StatusOr<commonpb::Function> FakeGatewayClient::UpdateFunction(const commo
   if (change.has_timeout()) *function.mutable_timeout() = change.timeout();
   if (change.has_idle_timeout()) *function.mutable_idle_timeout() = change.idle_timeout();
   if (change.has_checkpoint()) *function.mutable_checkpoint() = change.checkpoint();
+  if (change.has_freeze()) *function.mutable_freeze() = change.freeze();
   for (const auto& [key, value] : change.config()) {
     if (value.empty()) {
       function.mutable_config()->erase(key);
@@ -207,6 +208,19 @@ absl::StatusOr<commonpb::SnapshotInfo> FakeGatewayClient::GetSnapshot(const std:
     if (snapshot.id() == id) return snapshot;
   }
   return WithReason(absl::NotFoundError(absl::StrCat("no snapshot ", id)), reason::kSnapshotNotFound);
+}
+
+absl::StatusOr<commonpb::SnapshotInfo> FakeGatewayClient::CreateSnapshot(const std::string& function_id) {
+  if (!freezing.ok()) return freezing;
+  commonpb::SnapshotInfo snapshot;
+  snapshot.set_id(absl::StrCat(std::string(28, 'f'), 1000 + snapshots.size()));
+  snapshot.set_function_id(function_id);
+  snapshot.set_app_name(functions.at(function_id).app_name());
+  snapshot.set_function_name(functions.at(function_id).name());
+  snapshot.set_node_id("a");
+  snapshot.add_holders("a");
+  snapshots.push_back(snapshot);
+  return snapshot;
 }
 
 absl::Status FakeGatewayClient::DeleteSnapshot(const std::string& id) {

@@ -61,6 +61,7 @@ class FakeGatewayClient : public GatewayClient {
   absl::StatusOr<std::vector<commonpb::SnapshotInfo>> ListSnapshots(const std::string& function_id) override;
   absl::StatusOr<commonpb::SnapshotInfo> GetSnapshot(const std::string& id) override;
   absl::Status DeleteSnapshot(const std::string& id) override;
+  absl::StatusOr<commonpb::SnapshotInfo> CreateSnapshot(const std::string& function_id) override;
   absl::StatusOr<commonpb::Secret> SetSecret(const commonpb::SetSecretRequest& request) override;
   absl::StatusOr<std::vector<commonpb::Secret>> ListSecrets(const std::string& app_id) override;
   absl::Status DeleteSecret(const std::string& app_id, const std::string& name) override;
@@ -85,6 +86,8 @@ class FakeGatewayClient : public GatewayClient {
   std::map<std::string, commonpb::Function> functions;  // by id
   std::vector<commonpb::Node> nodes;
   std::vector<commonpb::SnapshotInfo> snapshots;
+  // What CreateSnapshot() answers; OK: it adds the function's next snapshot.
+  absl::Status freezing;
   std::map<std::pair<std::string, std::string>, std::string> secrets;  // app id and name -> value
   absl::StatusOr<gatewaypb::ExplainFreezingResponse> explanation = gatewaypb::ExplainFreezingResponse();
   std::vector<gatewaypb::ExplainFreezingRequest> explained;

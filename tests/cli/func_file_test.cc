@@ -3,11 +3,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <fstream>
+
 #include "tests/cli/fakes.h"
 
 namespace thaw::cli {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Pair;
@@ -163,6 +167,100 @@ TEST(FuncFile, YamlComesBeforeYmlAndJson) {
 TEST(FuncFile, FolderWithoutOneIsNotFound) {
   testing::TempDirectory directory;
   EXPECT_EQ(ReadFuncFile(directory.path()).status().code(), absl::StatusCode::kNotFound);
+}
+
+// ---- thaw:
+
+FuncFile WithThaw(const std::string& section) { return Parsed("schema_version: 20180708\nthaw:\n" + section); }
+std::string ThawError(const std::string& section) { return Error("schema_version: 20180708\nthaw:\n" + section); }
+
+TEST(ThawSection, TakesEveryKey) {
+  const FuncFile file = WithThaw(R"(  checkpoint: {after: 20}
+  engine: crac
+  cpu-baseline: x86-64-v2
+  restore-time-config: [LEVEL, A]
+  secrets:
+    - {name: db, after-restore: true}
+    - api
+  on-obstacle:
+    - {kind: tcp, pattern: "10.0.0.7:*", action: close}
+    - {action: ignore}
+  without-cures: [openssl]
+  accept-uncured: true
+  priming:
+    - {body: "{}", content-type: application/json, headers: {X-A: b}}
+    - {body: ""}
+  canary: {body: ping}
+)");
+  ASSERT_TRUE(file.thaw.checkpoint.has_value());
+  EXPECT_EQ(file.thaw.checkpoint->mode(), common::v1::CheckpointPolicy::MODE_AFTER_INVOCATIONS);
+  EXPECT_EQ(file.thaw.checkpoint->after_invocations(), 20u);
+  ASSERT_TRUE(file.thaw.freeze.has_value());
+  const auto& freeze = *file.thaw.freeze;
+  EXPECT_EQ(freeze.engine(), "crac");
+  EXPECT_EQ(freeze.cpu_baseline(), "x86-64-v2");
+  EXPECT_THAT(freeze.restore_time_config(), ElementsAre("A", "LEVEL"));
+  ASSERT_EQ(freeze.secrets_size(), 2);
+  EXPECT_EQ(freeze.secrets(0).name(), "api");
+  EXPECT_FALSE(freeze.secrets(0).after_restore_only());
+  EXPECT_EQ(freeze.secrets(1).name(), "db");
+  EXPECT_TRUE(freeze.secrets(1).after_restore_only());
+  ASSERT_EQ(freeze.rules_size(), 2);
+  EXPECT_EQ(freeze.rules(0).kind(), common::v1::OBSTACLE_KIND_TCP);
+  EXPECT_EQ(freeze.rules(0).pattern(), "10.0.0.7:*");
+  EXPECT_EQ(freeze.rules(0).action(), common::v1::OBSTACLE_ACTION_CLOSE);
+  EXPECT_EQ(freeze.rules(1).kind(), common::v1::OBSTACLE_KIND_UNSPECIFIED);
+  EXPECT_THAT(freeze.without_cures(), ElementsAre("openssl"));
+  EXPECT_TRUE(freeze.accept_uncured());
+  ASSERT_EQ(freeze.priming_size(), 2);
+  EXPECT_EQ(freeze.priming(0).body(), "{}");
+  EXPECT_EQ(freeze.priming(0).content_type(), "application/json");
+  EXPECT_EQ(freeze.priming(0).headers().at("X-A"), "b");
+  EXPECT_EQ(freeze.canary().body(), "ping");
+}
+
+TEST(ThawSection, APolicyIsOneWordOrACount) {
+  using Policy = common::v1::CheckpointPolicy;
+  EXPECT_EQ(WithThaw("  checkpoint: on-deploy\n").thaw.checkpoint->mode(), Policy::MODE_ON_DEPLOY);
+  EXPECT_EQ(WithThaw("  checkpoint: learned\n").thaw.checkpoint->mode(), Policy::MODE_LEARNED);
+  EXPECT_EQ(WithThaw("  checkpoint: manual\n").thaw.checkpoint->mode(), Policy::MODE_MANUAL);
+  EXPECT_EQ(WithThaw("  checkpoint: never\n").thaw.checkpoint->mode(), Policy::MODE_NEVER);
+  EXPECT_EQ(WithThaw("  checkpoint: 7\n").thaw.checkpoint->after_invocations(), 7u);
+  // Says nothing of the settings: those of the cluster stay.
+  EXPECT_FALSE(WithThaw("  checkpoint: 7\n").thaw.freeze.has_value());
+  EXPECT_TRUE(WithThaw("  restore-time-config: []\n").thaw.freeze.has_value());
+}
+
+TEST(ThawSection, AnErrorNamesLineKeyAndWhatWasMeant) {
+  EXPECT_THAT(ThawError("  checkpont: never\n"),
+              AllOf(StartsWith("func.yaml:3:"), HasSubstr("did you mean `checkpoint`?")));
+  EXPECT_THAT(ThawError("  cpu_baseline: native\n"), HasSubstr("did you mean `cpu-baseline`?"));
+  EXPECT_THAT(ThawError("  secrets:\n    - {nam: x}\n"),
+              AllOf(StartsWith("func.yaml:4:"), HasSubstr("did you mean `name`?")));
+  EXPECT_THAT(ThawError("  on-obstacle:\n    - {kind: io-urng, action: close}\n"), HasSubstr("did you mean `io-uring`?"));
+  EXPECT_THAT(ThawError("  on-obstacle:\n    - {kind: tcp}\n"), HasSubstr("needs an `action`"));
+  EXPECT_THAT(ThawError("  checkpoint: sometimes\n"), HasSubstr("on-deploy"));
+  EXPECT_THAT(ThawError("  checkpoint: {after: 0}\n"), HasSubstr("1 to 1000000"));
+  EXPECT_THAT(ThawError("  priming: x\n"), HasSubstr("must be a list"));
+  EXPECT_THAT(ThawError("  priming:\n    - {body: a, file: b}\n"), HasSubstr("either `file` or `body`"));
+  EXPECT_THAT(ThawError("  priming:\n    - {file: /no/such/file}\n"),
+              AllOf(StartsWith("func.yaml:4:"), HasSubstr("/no/such/file")));
+  EXPECT_THAT(ThawError("  accept-uncured: maybe\n"), HasSubstr("true or false"));
+  EXPECT_THAT(ThawError("  without-cures: [opensl]\n"), HasSubstr("did you mean `openssl`?"));
+  EXPECT_THAT(ThawError("  engine: qemu\n"), HasSubstr("criu, crac"));
+}
+
+TEST(ThawSection, APrimingFileIsTakenFromTheFunctionsFolder) {
+  const std::string folder = ::testing::TempDir() + "thaw-section";
+  std::filesystem::create_directories(folder);
+  std::ofstream(folder + "/prime.json") << "{\"a\": 1}";
+  std::ofstream(folder + "/empty").flush();
+  const auto file = ParseFuncFile(
+      "schema_version: 20180708\nthaw: {priming: [{file: prime.json}, {file: empty}]}\n", "func.yaml", folder);
+  ASSERT_TRUE(file.ok()) << file.status();
+  ASSERT_EQ(file->thaw.freeze->priming_size(), 2);
+  EXPECT_EQ(file->thaw.freeze->priming(0).body(), "{\"a\": 1}");
+  EXPECT_EQ(file->thaw.freeze->priming(1).body(), "");
 }
 
 }  // namespace

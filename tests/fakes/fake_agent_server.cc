@@ -72,6 +72,17 @@ class FakeAgentServer::Functions final : public pb::Functions::Service {
     return grpc::Status::OK;
   }
 
+  grpc::Status Freeze(grpc::ServerContext* context, const pb::FreezeRequest* request,
+                      thaw::common::v1::SnapshotInfo* response) override {
+    if (const auto checked = fake_.Check(context); !checked.ok()) return checked;
+    absl::MutexLock lock(&fake_.mu_);
+    if (!fake_.freeze_failure_.ok()) return ToGrpcStatus(fake_.freeze_failure_);
+    fake_.frozen_.push_back(request->version_id());
+    response->set_version_id(request->version_id());
+    response->set_id("5eed");
+    return grpc::Status::OK;
+  }
+
   grpc::Status ReadLogs(grpc::ServerContext* context, const pb::ReadLogsRequest* request,
                         grpc::ServerWriter<pb::LogLine>* writer) override {
     if (const auto checked = fake_.Check(context); !checked.ok()) return checked;
@@ -259,6 +270,15 @@ bool FakeAgentServer::AwaitCancelled(int cancelled) {
   absl::MutexLock lock(&mu_);
   const auto there = [&]() { return cancelled_ >= cancelled; };
   return mu_.AwaitWithTimeout(absl::Condition(&there), absl::Seconds(10));
+}
+
+void FakeAgentServer::set_freeze_failure(absl::Status failure) {
+  absl::MutexLock lock(&mu_);
+  freeze_failure_ = std::move(failure);
+}
+std::vector<std::string> FakeAgentServer::frozen() const {
+  absl::MutexLock lock(&mu_);
+  return frozen_;
 }
 
 void FakeAgentServer::AddImage(const std::string& id, const std::string& archive) {

@@ -60,6 +60,10 @@ class FakeAgentServer {
   bool AwaitCalls(int calls) ABSL_LOCKS_EXCLUDED(mu_);
   bool AwaitCancelled(int cancelled) ABSL_LOCKS_EXCLUDED(mu_);
 
+  // What Freeze() answers: `failure`, or when that is OK a snapshot of the version that was asked for.
+  void set_freeze_failure(absl::Status failure) ABSL_LOCKS_EXCLUDED(mu_);
+  std::vector<std::string> frozen() const ABSL_LOCKS_EXCLUDED(mu_);
+
   // What Explain answers for every version; NOT_FOUND at first.
   void set_explanation(absl::StatusOr<agent::v1::ExplainResponse> explanation) ABSL_LOCKS_EXCLUDED(mu_) {
     absl::MutexLock lock(&mu_);
@@ -99,6 +103,8 @@ class FakeAgentServer {
   int refused_ ABSL_GUARDED_BY(mu_) = 0;
   int log_streams_ ABSL_GUARDED_BY(mu_) = 0;
   absl::Status log_failure_ ABSL_GUARDED_BY(mu_);
+  absl::Status freeze_failure_ ABSL_GUARDED_BY(mu_);
+  std::vector<std::string> frozen_ ABSL_GUARDED_BY(mu_);
   absl::StatusOr<agent::v1::ExplainResponse> explanation_ ABSL_GUARDED_BY(mu_) = absl::NotFoundError("never run here");
   std::map<std::string, std::string> images_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, std::vector<std::string>> logs_ ABSL_GUARDED_BY(mu_);

@@ -421,5 +421,33 @@ TEST_F(AdminTest, ServerInfoSaysWhatIsAllowed) {
   EXPECT_EQ(info.max_body_bytes(), 64u << 20);
 }
 
+TEST_F(AdminTest, CreateSnapshotAsksTheNodeOfALeaseAndGivesTheLeaseBack) {
+  const auto create = [this](const std::string& path, cat::SnapshotInfo& snapshot) {
+    grpc::ClientContext context;
+    v1::CreateSnapshotRequest request;
+    request.mutable_function()->set_path(path);
+    return FromGrpcStatus(admin_->CreateSnapshot(&context, request, &snapshot));
+  };
+  cat::SnapshotInfo snapshot;
+  ASSERT_TRUE(create("app/hello", snapshot).ok());
+  EXPECT_EQ(snapshot.id(), "5eed");
+  ASSERT_EQ(a_.frozen().size(), 1u);
+  EXPECT_EQ(a_.frozen()[0], snapshot.version_id());
+  // The release is sent and not waited for.
+  for (int i = 0; i < 500 && scheduler_.released().empty(); ++i) absl::SleepFor(absl::Milliseconds(10));
+  EXPECT_EQ(scheduler_.released().size(), 1u);
+
+  a_.set_freeze_failure(WithReason(absl::FailedPreconditionError("file /x is open; close it"), reason::kCheckpointRefused));
+  const absl::Status refused = create("app/hello", snapshot);
+  EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(ReasonOf(refused), reason::kCheckpointRefused);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("file /x is open; close it"));
+
+  EXPECT_EQ(create("app/none", snapshot).code(), absl::StatusCode::kNotFound);
+  a_.Stop();
+  EXPECT_THAT(std::string(create("app/hello", snapshot).message()), HasSubstr("node a can't be reached"));
+  a_.Start();
+}
+
 }  // namespace
 }  // namespace thaw::gateway

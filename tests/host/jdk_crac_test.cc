@@ -84,7 +84,7 @@ TEST_P(JdkCracTest, CheckpointOfUserCodeReturnsInTheFunctionAndInItsThawedCopy) 
 
   const Json within = Call(id, "within", "a");
   ASSERT_EQ(within["steps"].size(), 1u);
-  EXPECT_TRUE(absl::StrContains(within["steps"][0].get<std::string>(), "CheckpointException: a call or callback is under way"));
+  EXPECT_TRUE(absl::StrContains(within["steps"][0].get<std::string>(), "CheckpointException: null, a call or callback is under way"));
   EXPECT_TRUE(cluster_->Snapshots(id).empty());
 
   Call(id, "checkpoint", "a");
@@ -101,12 +101,12 @@ TEST_P(JdkCracTest, CheckpointOfUserCodeReturnsInTheFunctionAndInItsThawedCopy) 
   steps = thawed["steps"];
   steps.erase(0);
   EXPECT_EQ(steps, expected) << "the thread that asked goes on in the copy, too";
-  EXPECT_EQ(cluster_->AgentMetric("b", "thaw_agent_starts_total", {"kind=\"restored_remote\"", "result=\"ok\""}), 1)
+  EXPECT_EQ(cluster_->AgentMetric("b", "thaw_agent_starts_total", {"kind=\"restored-remote\"", "result=\"ok\""}), 1)
       << cluster_->Log("b") << cluster_->AgentMetrics("b");
 
   // It has its snapshot; a second wish is told so.
   Call(id, "checkpoint", "b");
-  CallUntil(id, "b", "CheckpointException: function asks has a snapshot already");
+  CallUntil(id, "b", "CheckpointException: null, function asks has a snapshot already");
 }
 
 TEST_P(JdkCracTest, VetoCancelsTheCheckpointAndEveryCauseReachesUserCodeLogAndMetric) {

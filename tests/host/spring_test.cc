@@ -97,7 +97,7 @@ TEST(SpringHikari, IsFrozenWithItsPoolClosedAndAnswersFromTheDatabaseOnAnotherNo
   EXPECT_EQ(thawed["jvm"], cold["jvm"]) << "the same JVM, thawed";
   EXPECT_NE(thawed["backend"], cold["backend"]);
   EXPECT_NE(thawed["backend"], after["backend"]);
-  EXPECT_EQ(cluster.AgentMetric("b", "thaw_agent_starts_total", {"kind=\"restored_remote\"", "result=\"ok\""}), 1)
+  EXPECT_EQ(cluster.AgentMetric("b", "thaw_agent_starts_total", {"kind=\"restored-remote\"", "result=\"ok\""}), 1)
       << cluster.Log("b");
   EXPECT_GE(std::stoi(database.Connections()), 2) << "each copy has a pool of its own";
 

@@ -33,7 +33,7 @@ struct TestFunction {
   absl::Duration idle_timeout = absl::Seconds(60);
   // 0: never.
   std::uint32_t checkpoint_after = 5;
-  thaw::common::v1::FreezeSettings freeze;
+  thaw::common::v1::FreezeSettings freeze = {};
 };
 
 // A whole cluster of real processes on this machine: scheduler, gateway, agents over the real Docker Engine. Everything

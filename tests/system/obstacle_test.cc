@@ -18,6 +18,7 @@ class ObstacleTest : public ClusterTest {
   Cluster::Options ClusterOptions() override {
     Cluster::Options options;
     options.nodes = {"a", "b"};
+    options.criu_wrapper = THAW_CRIU_WRAPPER;
     return options;
   }
   CommandResult Explain(const std::string& id, const std::vector<std::string>& more = {}) {
@@ -80,7 +81,7 @@ TEST_F(ObstacleTest, ConnectionInTheWay_IsNamedBeforeTheDump_AndGoneByARule) {
 
 TEST_F(ObstacleTest, CriusOwnRefusal_ComesInTheSameForm_WithItsLogOnTheNode) {
   TestFunction function;
-  function.image = NativeImage("serve", /*faulty_criu=*/true);
+  function.image = NativeImage();
   function.memory_mib = 64;
   const std::string id = Create(function);
   ASSERT_TRUE(cluster().Invoke(id, "", "a").ok());

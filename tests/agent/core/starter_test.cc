@@ -588,7 +588,7 @@ TEST_F(CheckpointerTest, AfterAFailedDumpTheInstanceGetsNoLateSecrets) {
   }
   const FrozenInstance frozen = checkpointer_.Freeze(request_);
   EXPECT_FALSE(frozen.sealed);
-  EXPECT_EQ(slots_.control(0)->Orders(), (std::vector<std::string>{"dump /cracdata/dump-i1", "resume"}));
+  EXPECT_EQ(slots_.control(0)->Orders(), (std::vector<std::string>{"dump /cracdata/dump-i1", "resume: a socket"}));
 }
 
 TEST_F(CheckpointerTest, ASealedInstanceIsNotFrozen) {
@@ -623,7 +623,9 @@ TEST_F(CheckpointerTest, WhatIsInTheWayRefusesBeforeTheDumpAndSaysWhoOpenedIt) {
   EXPECT_EQ(ReasonOf(frozen.status), reason::kCheckpointRefused);
   EXPECT_NE(frozen.status.message().find("10.0.0.7:5432"), absl::string_view::npos) << frozen.status;
   EXPECT_EQ(frozen.instance, InstanceAfter::kServing);
-  EXPECT_EQ(slots_.control(0)->Orders(), std::vector<std::string>{"resume"}) << "nothing was dumped";
+  const std::vector<std::string> orders = slots_.control(0)->Orders();
+  ASSERT_EQ(orders.size(), 1u) << "nothing was dumped";
+  EXPECT_EQ(orders[0].substr(0, 11), "resume: tcp") << "and the function is told why";
   EXPECT_TRUE(Volume().empty());
   const auto diagnosis = LastDiagnosis();
   ASSERT_EQ(diagnosis.findings_size(), 1);
@@ -712,6 +714,9 @@ TEST_F(UncuredCheckpointerTest, FunctionWhoseRestoresWouldShareRandomNumbersIsNo
   EXPECT_NE(frozen.status.message().find("/app/_rust.abi3.so"), absl::string_view::npos) << frozen.status;
   EXPECT_EQ(frozen.instance, InstanceAfter::kServing);
   EXPECT_EQ(frozen.cures.uncured.size(), 1u);
+  ASSERT_EQ(LastDiagnosis().findings_size(), 1);
+  EXPECT_EQ(LastDiagnosis().findings(0).kind(), thaw::common::v1::OBSTACLE_KIND_RANDOMNESS);
+  EXPECT_TRUE(LastDiagnosis().findings(0).blocks());
   EXPECT_TRUE(slots_.control(0)->Orders().empty()) << "nothing was dumped";
   EXPECT_TRUE(asked_.empty()) << "its resources were not told of a checkpoint";
   EXPECT_TRUE(Volume().empty());
@@ -762,7 +767,8 @@ class CracCheckpointerTest : public CheckpointerTest {
     criu_ = std::make_unique<CriuCheckpointer>(CriuCheckpointer::Options(), CriuCheckpointer::Deps{store_, slots_, images_, *restorer_,
                                                                                                    clock_, *paths_, NullLogger()});
     crac_ = std::make_unique<CracCheckpointer>(
-        CracCheckpointer::Options(), CracCheckpointer::Deps{*crac_engine_, images_, *restorer_, *criu_, clock_, *paths_});
+        CracCheckpointer::Options(),
+        CracCheckpointer::Deps{*crac_engine_, images_, *restorer_, *criu_, clock_, *paths_, &diagnoses_});
     checkpointer_of_engine_ = std::make_unique<EngineCheckpointer>(*criu_, *crac_);
   }
   // The JVM writes itself and ends.
@@ -798,12 +804,17 @@ TEST_F(CracCheckpointerTest, JvmThatGoesOnSaysWhyAndServes) {
   // The listener never goes in this test, so that the time limit decides.
   CracCheckpointer::Options options;
   options.dump_limit = absl::Milliseconds(20);
-  CracCheckpointer checkpointer(options, CracCheckpointer::Deps{*crac_engine_, images_, *restorer_, *criu_, clock_, *paths_});
+  CracCheckpointer checkpointer(
+      options, CracCheckpointer::Deps{*crac_engine_, images_, *restorer_, *criu_, clock_, *paths_, &diagnoses_});
   const FrozenInstance frozen = checkpointer.Freeze(request_);
   EXPECT_EQ(frozen.status.code(), absl::StatusCode::kFailedPrecondition) << frozen.status;
   EXPECT_EQ(ReasonOf(frozen.status), reason::kCheckpointRefused);
   EXPECT_TRUE(absl::StrContains(frozen.status.message(), "open socket")) << frozen.status;
   EXPECT_EQ(frozen.instance, InstanceAfter::kServing);
+  const auto kept = diagnoses_.Get("v1");
+  ASSERT_EQ(kept.size(), 1u);
+  ASSERT_EQ(kept[0].findings_size(), 1) << "the reason is on the instance";
+  EXPECT_TRUE(absl::StrContains(kept[0].findings(0).what(), "open socket")) << kept[0].ShortDebugString();
 }
 
 TEST_F(CracCheckpointerTest, RefusalNamesWhoRefused) {
@@ -818,6 +829,14 @@ TEST_F(CracCheckpointerTest, RefusalNamesWhoRefused) {
   EXPECT_EQ(forbidden.status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_TRUE(absl::StrContains(forbidden.status.message(), "--allow-crac-engine")) << forbidden.status;
   EXPECT_EQ(forbidden.instance, InstanceAfter::kServing);
+}
+
+TEST_F(CracCheckpointerTest, ASealedJvmIsNotAskedToWriteItself) {
+  request_.sealed = true;
+  const FrozenInstance frozen = checkpointer_of_engine_->Freeze(request_);
+  EXPECT_EQ(ReasonOf(frozen.status), reason::kCheckpointRefused);
+  EXPECT_EQ(frozen.instance, InstanceAfter::kServing);
+  EXPECT_TRUE(asked_.empty());
 }
 
 TEST_F(CracCheckpointerTest, JvmThatEndsWithoutImagesIsAnError) {

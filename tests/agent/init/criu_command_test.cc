@@ -95,9 +95,11 @@ TEST(CriuArgumentsTest, ARestoreNeverWorksInTheImagesDirectory) {
 
 TEST(CriuArgumentsTest, AnImagesOwnOptionsAndPluginsAreNotTaken) {
   CriuDump dump;
+  dump.criu = "/thaw/criu/criu";
   dump.work_dir = "/run/thaw/work";
   CriuRestore restore;
-  restore.work_dir = "/run/thaw/work";
+  restore.criu = dump.criu;
+  restore.work_dir = dump.work_dir;
   for (const auto& arguments : {DumpArguments(dump), RestoreArguments(restore)}) {
     EXPECT_THAT(arguments, testing::Contains("--no-default-config"));
     const auto at = std::find(arguments.begin(), arguments.end(), "--libdir");

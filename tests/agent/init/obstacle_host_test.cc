@@ -138,11 +138,11 @@ TEST_F(ObstacleHostTest, AFunctionWithNothingInTheWayHasNoFindings) {
   slot->Start("i-1");
   slot->Ask("hello");
   EXPECT_EQ(Look(*slot), Json::array());
-  EXPECT_EQ(slot->Ask("keep-read /tmp/mapped").empty(), false);
-  slot->Ask("keep-read /etc/passwd");
-  slot->Ask("keep-read /proc/self/status");
-  slot->Ask("keep-read /dev/urandom");
-  slot->Ask("keep-read /test/function");
+  EXPECT_EQ(slot->Ask("hold-read /tmp/mapped").empty(), false);
+  slot->Ask("hold-read /etc/passwd");
+  slot->Ask("hold-read /proc/self/status");
+  slot->Ask("hold-read /dev/urandom");
+  slot->Ask("hold-read /test/function");
   slot->Ask("deleted /tmp/gone");
   slot->Ask("pipe");
   slot->Ask("watch /tmp");
@@ -160,13 +160,13 @@ TEST_F(ObstacleHostTest, AFileOfAnotherMountIsFound) {
   WriteOutside("first", "data", "0123456789");
   auto slot = MakeSlot("first");
   slot->Start("i-1");
-  Finds(*slot, "keep /outside/data", "file", "/outside/data");
+  Finds(*slot, "hold /outside/data", "file", "/outside/data");
 }
 
 TEST_F(ObstacleHostTest, AFileThatTheEngineWritesForEachContainerIsFound) {
   auto slot = MakeSlot("first");
   slot->Start("i-1");
-  Finds(*slot, "keep-read /etc/hosts", "file", "/etc/hosts");
+  Finds(*slot, "hold-read /etc/hosts", "file", "/etc/hosts");
 }
 
 TEST_F(ObstacleHostTest, AMappedFileOfAnotherMountIsFound) {
@@ -224,7 +224,7 @@ TEST_F(ObstacleHostTest, ADeviceIsFound) {
   auto slot = MakeSlot("first", "--device /dev/fuse");
   slot->Exec("chmod 666 /dev/fuse");
   slot->Start("i-1");
-  Finds(*slot, "keep-read /dev/fuse", "device", "/dev/fuse");
+  Finds(*slot, "hold-read /dev/fuse", "device", "/dev/fuse");
 }
 
 TEST_F(ObstacleHostTest, SystemVSharedMemoryIsFound) {
@@ -314,8 +314,8 @@ TEST_F(ObstacleHostTest, AReopenedFileGoesOnAtItsOffsetHereAndAfterTheRestore) {
   }
   auto slot = MakeSlot("first");
   slot->Start("i-1");
-  const std::string data = slot->Ask("keep /outside/data");
-  const std::string append = slot->Ask("keep /outside/append");
+  const std::string data = slot->Ask("hold /outside/data");
+  const std::string append = slot->Ask("hold /outside/append");
   EXPECT_EQ(slot->Ask("fd-read8 " + data), "\"01234567\"");
   EXPECT_EQ(slot->Ask("fd-write " + append), "8");
   const Json dumped = Dump(*slot, Decide(Look(*slot), "reopen"));
@@ -337,7 +337,7 @@ TEST_F(ObstacleHostTest, AFileThatIsNotThereAtTheRestoreFailsItAndIsNamed) {
   WriteOutside("first", "data", "0123456789");
   auto slot = MakeSlot("first");
   slot->Start("i-1");
-  slot->Ask("keep-read /outside/data");
+  slot->Ask("hold-read /outside/data");
   const Json dumped = Dump(*slot, Decide(Look(*slot), "reopen"));
   ASSERT_TRUE(dumped.value("ok", false)) << dumped;
   auto second = MakeSlot("second");
@@ -352,11 +352,11 @@ TEST_F(ObstacleHostTest, EveryKindOfDescriptorCanBeClosed) {
   auto slot = MakeSlot("first", "--device /dev/fuse");
   slot->Exec("chmod 666 /dev/fuse");
   slot->Start("i-1");
-  const std::string file = slot->Ask("keep /outside/data");
+  const std::string file = slot->Ask("hold /outside/data");
   slot->Ask("deleted /outside/gone");
   slot->Ask("udp");
   slot->Ask("epoll-lost");
-  slot->Ask("keep-read /dev/fuse");
+  slot->Ask("hold-read /dev/fuse");
   slot->Ask("watch /outside");
   const Json findings = Look(*slot);
   ASSERT_GE(findings.size(), 5u) << findings;
@@ -375,7 +375,7 @@ TEST_F(ObstacleHostTest, WhatIsIgnoredIsLeftToCriu) {
   WriteOutside("second", "data", "0123456789");
   auto slot = MakeSlot("first");
   slot->Start("i-1");
-  const std::string fd = slot->Ask("keep /outside/data");
+  const std::string fd = slot->Ask("hold /outside/data");
   slot->Ask("fd-read8 " + fd);
   const Json dumped = Dump(*slot, Decide(Look(*slot), "ignore"));
   ASSERT_TRUE(dumped.value("ok", false)) << dumped;
@@ -401,7 +401,7 @@ TEST_F(ObstacleHostTest, ManyDumpsWithActionsDoNoHarm) {
   for (const char* where : {"first", "second"}) WriteOutside(where, "data", std::string(1000, 'x'));
   auto slot = MakeSlot("first");
   slot->Start("i-1");
-  const std::string fd = slot->Ask("keep /outside/data");
+  const std::string fd = slot->Ask("hold /outside/data");
   for (int round = 0; round < 10; ++round) {
     slot->Ask("fd-read8 " + fd);
     const Json dumped = Dump(*slot, Decide(Look(*slot), "reopen"));

@@ -148,9 +148,9 @@ bool Obstacle(const std::string& word, const std::string& argument, std::string*
   static epoll_event awaited{};
   const int fd = atoi(argument.c_str());
   char buffer[64] = {};
-  if (word == "keep") {
+  if (word == "hold") {
     *answer = Result(open(argument.c_str(), argument.find("append") != std::string::npos ? O_RDWR | O_APPEND : O_RDWR));
-  } else if (word == "keep-read") {
+  } else if (word == "hold-read") {
     *answer = Result(open(argument.c_str(), O_RDONLY));
   } else if (word == "deleted") {
     *answer = Result(open(argument.c_str(), O_RDWR | O_CREAT, 0600));

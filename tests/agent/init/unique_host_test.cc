@@ -75,7 +75,7 @@ class UniqueHostTest : public testing::Test {
     if (!missing_.empty()) return;
     char name[] = "/tmp/thaw-unique-image.XXXXXX";
     const std::string dir = ::mkdtemp(name);
-    fs::copy(THAW_UNIQUE_FUNCTIONS, dir, fs::copy_options::overwrite_existing);
+    fs::copy(THAW_UNIQUE_FUNCTIONS, dir, fs::copy_options::recursive | fs::copy_options::overwrite_existing);
     fs::copy_file(THAW_UNIQUE_DRAW_C, dir + "/draw-c", fs::copy_options::overwrite_existing);
     const ShellResult built = Shell("DOCKER_BUILDKIT=0 timeout 290 docker build -t " + std::string(kImage) + " " + dir);
     fs::remove_all(dir);

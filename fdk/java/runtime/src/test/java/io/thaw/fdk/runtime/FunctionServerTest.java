@@ -554,7 +554,9 @@ class FunctionServerTest {
         Thread again = ask();
         FakeInit.refuse(init.takeWish(), "still");
         again.join();
-        assertEquals(List.of("CheckpointException: function hello has a snapshot already []", "CheckpointException: still []"),
+        assertEquals(List.of("CheckpointException: function hello has a snapshot already "
+                + "[java.lang.IllegalStateException: function hello has a snapshot already]",
+                "CheckpointException: still [java.lang.IllegalStateException: still]"),
                 STEPS);
     }
 
@@ -581,7 +583,7 @@ class FunctionServerTest {
         assertEquals(200, status(once(CHECKPOINT)));
         FakeInit.refuse(init.takeRequest(), "criu: no room");
         asking.join();
-        assertEquals(List.of("CheckpointException: criu: no room []"), STEPS);
+        assertEquals(List.of("CheckpointException: criu: no room [java.lang.IllegalStateException: criu: no room]"), STEPS);
     }
 
     @Test

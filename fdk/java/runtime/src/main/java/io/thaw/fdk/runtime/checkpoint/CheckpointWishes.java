@@ -58,11 +58,14 @@ public final class CheckpointWishes implements CheckpointHook {
                     + " is missing; the container has to be started by a Thaw agent");
         }
         if (Thread.currentThread() == server) {
-            throw new CheckpointException("a call or callback is under way on this thread, and its connection can't be "
-                    + "frozen: ask from a thread of your own, which gets its checkpoint once the call has been answered");
+            throw refusal("a call or callback is under way on this thread, and its connection can't be frozen: ask from "
+                    + "a thread of your own, which gets its checkpoint once the call has been answered");
         }
         Outcome outcome = await();
         if (outcome.refused() != null) {
+            if (outcome.refused().getSuppressed().length == 0) {
+                throw refusal(outcome.refused().getMessage());
+            }
             CheckpointException e = new CheckpointException(outcome.refused().getMessage());
             copyCauses(outcome.refused(), e);
             throw e;
@@ -135,6 +138,14 @@ public final class CheckpointWishes implements CheckpointHook {
 
     private static Outcome refused(String why) {
         return new Outcome(new CheckpointException(why), null);
+    }
+
+    // The reason is a suppressed exception, too: of the exceptions that it turns into its own, org.crac passes on
+    // those and no message.
+    private static CheckpointException refusal(String why) {
+        CheckpointException e = new CheckpointException(why);
+        e.addSuppressed(new IllegalStateException(why));
+        return e;
     }
 
     private static void copyCauses(Exception from, Exception to) {

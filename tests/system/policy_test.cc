@@ -1,0 +1,139 @@
+// When functions are frozen, by every policy, with real processes, Docker and CRIU.
+#include <grpcpp/client_context.h>
+
+#include <chrono>
+#include <set>
+#include <string>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/rpc/status.h"
+#include "tests/system/suite.h"
+
+namespace thaw::testing {
+namespace {
+
+namespace gw = thaw::gateway::v1;
+using thaw::common::v1::CheckpointPolicy;
+
+class PolicyTest : public ClusterTest {
+ protected:
+  Cluster::Options ClusterOptions() override {
+    Cluster::Options options;
+    options.nodes = {"a", "b"};
+    return options;
+  }
+  // Never frozen at first, so that the policy is there before any call.
+  std::string CreateWith(CheckpointPolicy::Mode mode, const thaw::common::v1::FreezeSettings& freeze = {}) {
+    TestFunction function;
+    function.image = NativeImage();
+    function.memory_mib = 64;
+    function.checkpoint_after = 0;
+    const std::string id = Create(function);
+    thaw::common::v1::Function update;
+    update.set_id(id);
+    update.mutable_checkpoint()->set_mode(mode);
+    *update.mutable_freeze() = freeze;
+    const auto updated = cluster().UpdateFunction(update);
+    EXPECT_TRUE(updated.ok()) << updated.status();
+    return id;
+  }
+  absl::Status CreateSnapshot(const std::string& id, thaw::common::v1::SnapshotInfo* snapshot) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
+    gw::CreateSnapshotRequest request;
+    request.mutable_function()->set_id(id);
+    return FromGrpcStatus(cluster().admin().CreateSnapshot(&context, request, snapshot));
+  }
+};
+
+TEST_F(PolicyTest, OnDeploy_TheFirstCallAnybodyMakesIsThawed_AfterThePrimingRequests) {
+  thaw::common::v1::FreezeSettings freeze;
+  freeze.add_priming()->set_body("prime one");
+  freeze.add_priming()->set_body("prime two");
+  const std::string id = CreateWith(CheckpointPolicy::MODE_ON_DEPLOY, freeze);
+  ASSERT_TRUE(Eventually([&] { return !cluster().Snapshots(id).empty(); }, absl::Seconds(40)));
+  const auto snapshot = cluster().Snapshots(id)[0];
+  EXPECT_EQ(snapshot.invocations(), 2u);
+  // The instance that was frozen may serve on where it is; the other node restores.
+  const std::string other = snapshot.node_id() == cluster().NodeId("a") ? "b" : "a";
+  const Answer first = cluster().Invoke(id, "", other);
+  EXPECT_TRUE(StartedAs(first, gw::START_KIND_RESTORED_REMOTE));
+  EXPECT_TRUE(absl::EndsWith(first.body, "calls=3")) << first.body;
+  const Answer where_it_was_made = cluster().Invoke(id, "", other == "a" ? "b" : "a");
+  EXPECT_TRUE(where_it_was_made.ok()) << where_it_was_made.status;
+  EXPECT_NE(where_it_was_made.start.kind(), gw::START_KIND_COLD);
+}
+
+TEST_F(PolicyTest, OnDeploy_AFailedPrimingRequestIsTold_AndCallsAreServedCold) {
+  thaw::common::v1::FreezeSettings freeze;
+  freeze.add_priming()->set_body("status 502");
+  const std::string id = CreateWith(CheckpointPolicy::MODE_ON_DEPLOY, freeze);
+  ASSERT_TRUE(Eventually(
+      [&] {
+        const auto function = cluster().GetFunction(id);
+        return function.ok() && function->annotations().count("thaw/checkpoint-error") == 1 &&
+               absl::StrContains(function->annotations().at("thaw/checkpoint-error"), "priming request 1 of 1 failed");
+      },
+      absl::Seconds(30)));
+  EXPECT_TRUE(StartedAs(cluster().Invoke(id, "", "a"), gw::START_KIND_COLD));
+  EXPECT_TRUE(cluster().Snapshots(id).empty());
+}
+
+TEST_F(PolicyTest, Manual_OnlyAWishFreezes_AndTheNewSnapshotTakesTheOldOnesPlace) {
+  const std::string id = CreateWith(CheckpointPolicy::MODE_MANUAL);
+  for (int i = 0; i < 8; ++i) ASSERT_TRUE(cluster().Invoke(id, "", "a").ok());
+  EXPECT_TRUE(cluster().Snapshots(id).empty());
+  thaw::common::v1::SnapshotInfo first, second;
+  absl::Status made = CreateSnapshot(id, &first);
+  ASSERT_TRUE(made.ok()) << made;
+  EXPECT_EQ(first.invocations(), 8u) << "the warm one";
+  ASSERT_TRUE(Eventually([&] { return cluster().Snapshots(id).size() == 1; }));
+  ASSERT_TRUE(cluster().Invoke(id, "", "a").ok());
+  made = CreateSnapshot(id, &second);
+  ASSERT_TRUE(made.ok()) << made;
+  EXPECT_TRUE(Eventually([&] {
+    const auto all = cluster().Snapshots(id);
+    return all.size() == 1 && all[0].id() == second.id();
+  }));
+  EXPECT_TRUE(Eventually([&] { return Names(Store("a") + "/manifests").size() == 1; })) << "the old one is off the disk";
+  EndInstance(id, "a");
+  const Answer restored = cluster().Invoke(id, "", "a");
+  EXPECT_TRUE(StartedAs(restored, gw::START_KIND_RESTORED));
+  EXPECT_TRUE(absl::EndsWith(restored.body, "calls=10")) << restored.body;
+}
+
+TEST_F(PolicyTest, Never_IsNeverForAWishToo) {
+  const std::string id = CreateWith(CheckpointPolicy::MODE_NEVER);
+  thaw::common::v1::SnapshotInfo snapshot;
+  EXPECT_TRUE(Is(CreateSnapshot(id, &snapshot), absl::StatusCode::kFailedPrecondition, reason::kCheckpointRefused));
+}
+
+TEST_F(PolicyTest, Learned_CandidatesAreTakenAtSeveralCounts_AndRestoresAreSharedAndMeasured) {
+  const std::string id = CreateWith(CheckpointPolicy::MODE_LEARNED);
+  std::set<std::uint64_t> arms;
+  ASSERT_TRUE(Eventually(
+      [&] {
+        (void)cluster().Invoke(id, "", "a");
+        return cluster().Snapshots(id).size() >= 3;
+      },
+      absl::Seconds(45)));
+  for (int restore = 0; restore < 4; ++restore) {
+    EndInstance(id, "a");
+    const Answer answer = cluster().Invoke(id, "", "a");
+    ASSERT_TRUE(StartedAs(answer, gw::START_KIND_RESTORED));
+    const std::size_t at = answer.body.find("calls=");
+    ASSERT_NE(at, std::string::npos) << answer.body;
+    arms.insert(std::stoull(answer.body.substr(at + 6)));
+  }
+  EXPECT_GE(arms.size(), 3u) << "each candidate has had its turn";
+  EndInstance(id, "a");
+  EXPECT_TRUE(Eventually([&] {
+    std::uint64_t restores = 0;
+    for (const auto& snapshot : cluster().Snapshots(id)) restores += snapshot.experience().restores();
+    return restores >= 4;
+  })) << "the scheduler learns of them";
+}
+
+}  // namespace
+}  // namespace thaw::testing
