@@ -275,9 +275,10 @@ absl::Status Agent::Parts::Start() {
       checkpointer, CriuCheckpointer::Deps{*store_, *slots_, *images_, *restorer_, clock_, paths_, log_,
                                            &diagnoses_, metrics_.get()});
   CracCheckpointer::Options crac;
+  crac.node_id = options_.node_id;
   crac.dump_limit = options_.dump_limit;
   crac_checkpointer_ = std::make_unique<CracCheckpointer>(
-      crac, CracCheckpointer::Deps{*crac_engine_, *images_, *restorer_, *criu_checkpointer_, clock_, paths_});
+      crac, CracCheckpointer::Deps{*crac_engine_, *images_, *restorer_, *criu_checkpointer_, clock_, paths_, &diagnoses_});
   checkpointer_ = std::make_unique<EngineCheckpointer>(*criu_checkpointer_, *crac_checkpointer_);
 
   const std::size_t cpus = std::max(1u, std::thread::hardware_concurrency());

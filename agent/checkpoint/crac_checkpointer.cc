@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <system_error>
 #include <utility>
 
@@ -11,11 +12,15 @@
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "agent/checkpoint/function_call.h"
+#include "agent/checkpoint/refusal.h"
+#include "common/rpc/client.h"
 #include "common/status/reasons.h"
 #include "common/status/status_macros.h"
 
 namespace thaw::agent {
 namespace {
+
+using Json = nlohmann::json;
 
 constexpr absl::Duration kImageLimit = absl::Seconds(5);
 constexpr absl::Duration kPollInterval = absl::Milliseconds(5);
@@ -40,6 +45,11 @@ FrozenInstance CracCheckpointer::Freeze(const CheckpointRequest& request) {
 
   absl::StatusOr<ImageInfo> image = deps_.images.Ensure(request.version, deps_.clock.Now() + kImageLimit);
   absl::Status written = image.status();
+  std::vector<thaw::common::v1::Finding> findings;
+  if (written.ok() && request.sealed) {
+    written = absl::FailedPreconditionError(
+        "this instance has secrets that are for after the restore only; a new instance can be frozen");
+  }
   if (written.ok()) written = deps_.engine.Usable(*image);
   // No init stands between this JVM and its CRIU: here is the last place to say no.
   if (written.ok() && request.sealed) {
@@ -51,7 +61,7 @@ FrozenInstance CracCheckpointer::Freeze(const CheckpointRequest& request) {
     written = absl::FailedPreconditionError("it was started before engine crac was allowed here; its next start is ready for it");
   }
   if (written.ok()) {
-    written = WriteItself(request, *image, dump_name, frozen);
+    written = WriteItself(request, dump_name, frozen, findings);
     if (written.ok()) written = CracEngine::WriteRestoreCommand(dump_dir, *image);
     request.slot->init().SetEventHandler(nullptr);
     if (!written.ok()) {
@@ -65,6 +75,7 @@ FrozenInstance CracCheckpointer::Freeze(const CheckpointRequest& request) {
     frozen.status = WithReason(
         absl::Status(written.code(), absl::StrCat("function ", function, " can't be frozen: ", written.message())),
         absl::IsDeadlineExceeded(written) ? reason::kCheckpointTimeout : reason::kCheckpointRefused);
+    Record(request, findings, frozen.status);
     return frozen;
   }
   frozen.dump_dir = dump_dir;
@@ -72,8 +83,21 @@ FrozenInstance CracCheckpointer::Freeze(const CheckpointRequest& request) {
   return frozen;
 }
 
-absl::Status CracCheckpointer::WriteItself(const CheckpointRequest& request, const ImageInfo&, const std::string& dump_name,
-                                           FrozenInstance& frozen) {
+void CracCheckpointer::Record(const CheckpointRequest& request, const std::vector<thaw::common::v1::Finding>& findings,
+                              const absl::Status& status) {
+  if (deps_.diagnoses == nullptr) return;
+  thaw::common::v1::Diagnosis diagnosis;
+  diagnosis.set_node_id(options_.node_id);
+  diagnosis.set_instance_id(request.instance_id);
+  *diagnosis.mutable_at() = ToProto(deps_.clock.Now());
+  diagnosis.set_occasion("checkpoint");
+  diagnosis.mutable_findings()->Add(findings.begin(), findings.end());
+  diagnosis.set_error(std::string(status.message()));
+  deps_.diagnoses->Add(request.version.spec().version_id(), std::move(diagnosis));
+}
+
+absl::Status CracCheckpointer::WriteItself(const CheckpointRequest& request, const std::string& dump_name,
+                                           FrozenInstance& frozen, std::vector<thaw::common::v1::Finding>& findings) {
   const absl::Time begun = deps_.clock.Now();
   SlotInit& init = request.slot->init();
   auto ended = std::make_shared<absl::Notification>();
@@ -92,6 +116,7 @@ absl::Status CracCheckpointer::WriteItself(const CheckpointRequest& request, con
     return reply.status();
   }
   if (reply->status != 200) {
+    findings = RefusalFindings(reply->body);
     return absl::FailedPreconditionError(absl::StrCat("it refuses: ", reply->body.substr(0, 4096)));
   }
   // Its listener goes first, and comes back only when there was no checkpoint.
@@ -111,7 +136,13 @@ absl::Status CracCheckpointer::WriteItself(const CheckpointRequest& request, con
     probe.deadline = deps_.clock.Now() + options_.prepare_limit;
     const absl::StatusOr<FunctionReply> why = CallAndWait(*connection, std::move(probe));
     connection->Close();
-    if (why.ok() && why->status == 200) frozen.instance = InstanceAfter::kServing;
+    if (why.ok() && why->status == 200) {
+      frozen.instance = InstanceAfter::kServing;
+      const Json answer = Json::parse(why->body, nullptr, false);
+      if (answer.is_object() && answer.contains("checkpointFailure")) {
+        findings = RefusalFindings(answer["checkpointFailure"].dump(-1, ' ', false, Json::error_handler_t::replace));
+      }
+    }
     return absl::FailedPreconditionError(
         absl::StrCat("its JVM made no checkpoint: ", why.ok() ? why->body.substr(0, 4096) : why.status().message()));
   }

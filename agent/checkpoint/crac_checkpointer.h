@@ -3,8 +3,10 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "agent/checkpoint/checkpointer.h"
+#include "agent/checkpoint/diagnosis_log.h"
 #include "agent/engine/crac_engine.h"
 #include "agent/start/restorer.h"
 #include "agent/start/sources.h"
@@ -21,6 +23,7 @@ namespace thaw::agent {
 class CracCheckpointer final : public Checkpointer {
  public:
   struct Options {
+    std::string node_id;
     absl::Duration prepare_limit = absl::Seconds(10);
     absl::Duration dump_limit = absl::Seconds(60);
   };
@@ -32,6 +35,8 @@ class CracCheckpointer final : public Checkpointer {
     Checkpointer& publisher;
     const Clock& clock;
     Paths paths;
+    // Where refusals are kept for `thaw snapshot explain`; may be null.
+    DiagnosisLog* diagnoses = nullptr;
   };
 
   CracCheckpointer(const Options& options, const Deps& deps) : options_(options), deps_(deps) {}
@@ -43,8 +48,11 @@ class CracCheckpointer final : public Checkpointer {
   }
 
  private:
-  absl::Status WriteItself(const CheckpointRequest& request, const ImageInfo& image, const std::string& dump_name,
-                           FrozenInstance& frozen);
+  // `findings` gets what the function or its JVM says is in the way.
+  absl::Status WriteItself(const CheckpointRequest& request, const std::string& dump_name, FrozenInstance& frozen,
+                           std::vector<thaw::common::v1::Finding>& findings);
+  void Record(const CheckpointRequest& request, const std::vector<thaw::common::v1::Finding>& findings,
+              const absl::Status& status);
 
   const Options options_;
   const Deps deps_;

@@ -121,8 +121,8 @@ absl::StatusOr<DumpReport> CriuCheckpointer::LookAndDump(const CheckpointRequest
   }
   if (blocking != nullptr) {
     return absl::FailedPreconditionError(
-        absl::StrCat(Describe(*blocking), " is in the way", blocks > 1 ? absl::StrCat(", and ", blocks - 1, " more") : "", "; ",
-                     blocking->remedy()));
+        absl::StrCat(Describe(*blocking), " is in the way", blocks > 1 ? absl::StrCat(", and ", blocks - 1, " more") : "",
+                     blocking->remedy().empty() ? "" : "; ", blocking->remedy()));
   }
   order.dir = Paths::CracdataInside(dump_name);
   order.leave_running = true;

@@ -767,7 +767,8 @@ class CracCheckpointerTest : public CheckpointerTest {
     criu_ = std::make_unique<CriuCheckpointer>(CriuCheckpointer::Options(), CriuCheckpointer::Deps{store_, slots_, images_, *restorer_,
                                                                                                    clock_, *paths_, NullLogger()});
     crac_ = std::make_unique<CracCheckpointer>(
-        CracCheckpointer::Options(), CracCheckpointer::Deps{*crac_engine_, images_, *restorer_, *criu_, clock_, *paths_});
+        CracCheckpointer::Options(),
+        CracCheckpointer::Deps{*crac_engine_, images_, *restorer_, *criu_, clock_, *paths_, &diagnoses_});
     checkpointer_of_engine_ = std::make_unique<EngineCheckpointer>(*criu_, *crac_);
   }
   // The JVM writes itself and ends.
@@ -803,12 +804,17 @@ TEST_F(CracCheckpointerTest, JvmThatGoesOnSaysWhyAndServes) {
   // The listener never goes in this test, so that the time limit decides.
   CracCheckpointer::Options options;
   options.dump_limit = absl::Milliseconds(20);
-  CracCheckpointer checkpointer(options, CracCheckpointer::Deps{*crac_engine_, images_, *restorer_, *criu_, clock_, *paths_});
+  CracCheckpointer checkpointer(
+      options, CracCheckpointer::Deps{*crac_engine_, images_, *restorer_, *criu_, clock_, *paths_, &diagnoses_});
   const FrozenInstance frozen = checkpointer.Freeze(request_);
   EXPECT_EQ(frozen.status.code(), absl::StatusCode::kFailedPrecondition) << frozen.status;
   EXPECT_EQ(ReasonOf(frozen.status), reason::kCheckpointRefused);
   EXPECT_TRUE(absl::StrContains(frozen.status.message(), "open socket")) << frozen.status;
   EXPECT_EQ(frozen.instance, InstanceAfter::kServing);
+  const auto kept = diagnoses_.Get("v1");
+  ASSERT_EQ(kept.size(), 1u);
+  ASSERT_EQ(kept[0].findings_size(), 1) << "the reason is on the instance";
+  EXPECT_TRUE(absl::StrContains(kept[0].findings(0).what(), "open socket")) << kept[0].ShortDebugString();
 }
 
 TEST_F(CracCheckpointerTest, RefusalNamesWhoRefused) {

@@ -38,7 +38,7 @@ public class CracUser {
         @Override
         public void beforeCheckpoint(Context<? extends Resource> context) {
             steps.add("before " + name);
-            if (veto && !name.equals("inner")) {
+            if (veto && (name.equals("first") || name.equals("second"))) {
                 throw new IllegalStateException(name + " refuses");
             }
         }
