@@ -40,6 +40,10 @@ struct CriuRestore {
   int log_level = 2;
 };
 
+// The environment of each run of CRIU. It would run tools that it finds by PATH (`sh -c iptables …`, when it looks what the kernel
+// can do): those of the image, with init's capabilities. There is none here, and it needs none.
+inline constexpr char kCriuEnvironment[] = "PATH=/thaw/criu";
+
 inline constexpr char kCriuLogName[] = "criu.log";
 inline constexpr char kCriuPidFile[] = "pid";
 

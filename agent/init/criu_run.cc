@@ -136,7 +136,8 @@ int RunToEnd(const std::vector<std::string>& arguments, int timeout_ms, std::str
     ::dup2(write_end.get(), 2);
     std::vector<char*> argv = Pointers(arguments);
     // Not init's own environment, which is the image's: its LD_PRELOAD would run with init's capabilities.
-    char* env[] = {nullptr};
+    std::string path = kCriuEnvironment;
+    char* env[] = {path.data(), nullptr};
     ::execve(argv[0], argv.data(), env);
     ::_exit(127);
   }

@@ -68,7 +68,7 @@ class CriuRun {
   double exec_ms_ = 0;
 };
 
-// Runs a program, with an empty environment, to its end, at most `timeout_ms` long, and returns its exit status, or -1; `output` gets what
+// Runs CRIU, with kCriuEnvironment, to its end, at most `timeout_ms` long, and returns its exit status, or -1; `output` gets what
 // it wrote. Blocks: for the time before a slot is open only.
 int RunToEnd(const std::vector<std::string>& arguments, int timeout_ms, std::string* output);
 

@@ -49,7 +49,7 @@ std::string WorkFile(const char* name) { return std::string(kWorkDir) + "/" + na
 
 CriuRun::Options Slot::CriuOptions(uid_t uid, gid_t gid) const {
   CriuRun::Options options;
-  options.env = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"};
+  options.env = {kCriuEnvironment};
   if (!can_sys_resource_) {
     options.real_uid = uid;
     options.real_gid = gid;

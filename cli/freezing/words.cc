@@ -121,7 +121,7 @@ absl::StatusOr<std::string> ParseEngine(absl::string_view word) {
   return OneOf(word, {"criu", "crac"}, "the engine");
 }
 absl::StatusOr<std::string> ParseCure(absl::string_view word) {
-  return OneOf(word, {"openssl", "python-random", "node-math-random", "java-random", "droppable-pages"}, "the cure");
+  return OneOf(word, {"openssl", "python-random", "node-math-random", "java-random", "go-random", "droppable-pages"}, "the cure");
 }
 
 void Normalise(common::v1::FreezeSettings& settings) {

@@ -155,13 +155,17 @@ TEST_F(LanguagesTest, ExampleWithADockerfile_IsDeployedByTheTool_FrozenAndThawed
     const CommandResult called = thaw({"invoke", "examples/cpp-function", "--data", "Ann"});
     EXPECT_EQ(called.out, absl::StrCat("Hello, Ann! This is call ", i, ".\n")) << called.err;
   }
-  const auto listed = [&] { return absl::StrContains(thaw({"snapshot", "ls"}).out, "cpp-function"); };
-  ASSERT_TRUE(Eventually(listed, absl::Seconds(30)));
-  // The node that has not run it: it goes on after the fifth call.
-  std::string elsewhere = cluster().NodeId("a");
-  for (const auto& node : cluster().Nodes()) {
-    if (!absl::StrContains(thaw({"snapshot", "ls"}).out, node.id())) elsewhere = node.id();
-  }
+  std::string maker;
+  ASSERT_TRUE(Eventually(
+      [&] {
+        for (const auto& snapshot : cluster().Snapshots("")) {
+          if (snapshot.function_name() == "cpp-function") maker = snapshot.node_id();
+        }
+        return !maker.empty();
+      },
+      absl::Seconds(30)));
+  // On the node that has not run it it goes on after the fifth call.
+  const std::string elsewhere = cluster().NodeId(maker == cluster().NodeId("a") ? "b" : "a");
   const CommandResult thawed = thaw({"invoke", "examples/cpp-function", "--data", "Ann", "--node", elsewhere, "--verbose"});
   EXPECT_EQ(thawed.out, "Hello, Ann! This is call 6.\n") << thawed.err;
   EXPECT_TRUE(absl::StrContains(thawed.err, "restored")) << thawed.err;

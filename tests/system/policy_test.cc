@@ -1,12 +1,14 @@
 // When functions are frozen, by every policy, with real processes, Docker and CRIU.
 #include <grpcpp/client_context.h>
 
+#include <algorithm>
 #include <chrono>
 #include <set>
 #include <string>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "common/rpc/status.h"
 #include "tests/system/suite.h"
 
@@ -90,13 +92,18 @@ TEST_F(PolicyTest, Manual_OnlyAWishFreezes_AndTheNewSnapshotTakesTheOldOnesPlace
   EXPECT_EQ(first.invocations(), 8u) << "the warm one";
   ASSERT_TRUE(Eventually([&] { return cluster().Snapshots(id).size() == 1; }));
   ASSERT_TRUE(cluster().Invoke(id, "", "a").ok());
+  // Under load a stand-in would be restored from the old snapshot first.
+  absl::SleepFor(absl::Milliseconds(1500));
   made = CreateSnapshot(id, &second);
   ASSERT_TRUE(made.ok()) << made;
   EXPECT_TRUE(Eventually([&] {
     const auto all = cluster().Snapshots(id);
     return all.size() == 1 && all[0].id() == second.id();
   }));
-  EXPECT_TRUE(Eventually([&] { return Names(Store("a") + "/manifests").size() == 1; })) << "the old one is off the disk";
+  EXPECT_TRUE(Eventually([&] {
+    const auto manifests = Names(Store("a") + "/manifests");
+    return std::find(manifests.begin(), manifests.end(), first.id()) == manifests.end();
+  })) << "the old one is off the disk";
   EndInstance(id, "a");
   const Answer restored = cluster().Invoke(id, "", "a");
   EXPECT_TRUE(StartedAs(restored, gw::START_KIND_RESTORED));
@@ -118,10 +125,12 @@ TEST_F(PolicyTest, Learned_CandidatesAreTakenAtSeveralCounts_AndRestoresAreShare
         return cluster().Snapshots(id).size() >= 3;
       },
       absl::Seconds(45)));
-  for (int restore = 0; restore < 4; ++restore) {
+  // Some of what runs now are stand-ins, which calls have not come to yet.
+  for (int round = 0; round < 20 && arms.size() < 3; ++round) {
     EndInstance(id, "a");
     const Answer answer = cluster().Invoke(id, "", "a");
-    ASSERT_TRUE(StartedAs(answer, gw::START_KIND_RESTORED));
+    ASSERT_TRUE(answer.ok()) << answer.status;
+    if (answer.start.kind() != gw::START_KIND_RESTORED) continue;
     const std::size_t at = answer.body.find("calls=");
     ASSERT_NE(at, std::string::npos) << answer.body;
     arms.insert(std::stoull(answer.body.substr(at + 6)));
@@ -131,7 +140,7 @@ TEST_F(PolicyTest, Learned_CandidatesAreTakenAtSeveralCounts_AndRestoresAreShare
   EXPECT_TRUE(Eventually([&] {
     std::uint64_t restores = 0;
     for (const auto& snapshot : cluster().Snapshots(id)) restores += snapshot.experience().restores();
-    return restores >= 4;
+    return restores >= 3;
   })) << "the scheduler learns of them";
 }
 
