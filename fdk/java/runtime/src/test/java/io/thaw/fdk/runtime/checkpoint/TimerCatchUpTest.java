@@ -16,7 +16,7 @@ class TimerCatchUpTest {
 
     private static final long HOUR = 3_600_000;
 
-    private final Timer timer = new Timer("test", true);
+    private final Timer timer = new Timer("catch-up", true);
     private final Semaphore ran = new Semaphore(0);
     private final TimerTask task = new TimerTask() {
         @Override
@@ -38,6 +38,11 @@ class TimerCatchUpTest {
 
     // As if the process had been frozen: the task was due so long ago, and its timer sleeps on.
     private static void freeze(TimerTask task, long millis) throws ReflectiveOperationException {
+        // Not before it sleeps: a thread that is still starting would see at once what is due.
+        while (Thread.getAllStackTraces().keySet().stream()
+                .noneMatch(thread -> thread.getName().equals("catch-up") && thread.getState() == Thread.State.TIMED_WAITING)) {
+            Thread.onSpinWait();
+        }
         next().setLong(task, next().getLong(task) - millis);
     }
 
