@@ -30,6 +30,13 @@ bool IsThere(const std::string& path) {
   return lstat(path.c_str(), &info) == 0;
 }
 
+// Differs for each making of a file of that name; empty when there is none.
+std::string Making(const std::string& path) {
+  struct stat info;
+  if (lstat(path.c_str(), &info) != 0) return "";
+  return absl::StrCat(info.st_ino, ".", info.st_ctim.tv_sec, ".", info.st_ctim.tv_nsec);
+}
+
 bool HasFiles(const std::string& dir) {
   std::error_code error;
   return std::filesystem::directory_iterator(dir, error) != std::filesystem::directory_iterator();
@@ -105,6 +112,8 @@ absl::Status CracCheckpointer::WriteItself(const CheckpointRequest& request, con
     const bool gone = event.kind == InitEvent::Kind::kExit || event.kind == InitEvent::Kind::kDisconnected;
     if (gone && !ended->HasBeenNotified()) ended->Notify();
   });
+  const std::string listener = absl::StrCat(request.slot->iofs_dir(), "/lsnr.sock");
+  const std::string before = Making(listener);
   FunctionRequest prepare;
   prepare.target = "/thaw/checkpoint";
   prepare.headers = {{"Host", "localhost"}};
@@ -119,11 +128,13 @@ absl::Status CracCheckpointer::WriteItself(const CheckpointRequest& request, con
     findings = RefusalFindings(reply->body);
     return absl::FailedPreconditionError(absl::StrCat("it refuses: ", reply->body.substr(0, 4096)));
   }
-  // Its listener goes first, and comes back only when there was no checkpoint.
-  const std::string listener = absl::StrCat(request.slot->iofs_dir(), "/lsnr.sock");
+  // Its listener goes first, and another comes only when there was no checkpoint, which can be quicker than one looks.
   const absl::Time deadline = absl::Now() + options_.dump_limit;
-  while (!ended->HasBeenNotified() && IsThere(listener) && absl::Now() < deadline) absl::SleepFor(kPollInterval);
-  while (!ended->HasBeenNotified() && !IsThere(listener) && absl::Now() < deadline) absl::SleepFor(kPollInterval);
+  const auto waits = [&] {
+    const std::string now = Making(listener);
+    return !ended->HasBeenNotified() && (now.empty() || now == before) && absl::Now() < deadline;
+  };
+  while (waits()) absl::SleepFor(kPollInterval);
   if (!ended->HasBeenNotified()) {
     frozen.instance = InstanceAfter::kLost;
     if (!IsThere(listener)) return absl::DeadlineExceededError("its JVM has neither written itself nor gone on in time");

@@ -96,6 +96,8 @@ TEST_P(JdkCracTest, CheckpointOfUserCodeReturnsInTheFunctionAndInItsThawedCopy) 
   EXPECT_EQ(steps, expected);
   ASSERT_TRUE(Eventually([&] { return cluster_->Snapshots(id).size() == 1; }, absl::Seconds(30))) << cluster_->Log("a");
 
+  // Its slot shows that b has heard of the snapshot.
+  ASSERT_TRUE(cluster_->AwaitSlots("b", 1, absl::Seconds(60))) << cluster_->Log("b");
   const Json thawed = CallUntil(id, "b", "returned");
   EXPECT_EQ(thawed["token"], cold["token"]);
   steps = thawed["steps"];

@@ -801,11 +801,8 @@ TEST_F(CracCheckpointerTest, JvmThatHasWrittenItselfIsPublishedAndItsInstanceIsG
 
 TEST_F(CracCheckpointerTest, JvmThatGoesOnSaysWhyAndServes) {
   at_checkpoint_ = [this] { std::ofstream(slot_->iofs_dir() + "/lsnr.sock") << ""; };
-  // The listener never goes in this test, so that the time limit decides.
-  CracCheckpointer::Options options;
-  options.dump_limit = absl::Milliseconds(20);
   CracCheckpointer checkpointer(
-      options, CracCheckpointer::Deps{*crac_engine_, images_, *restorer_, *criu_, clock_, *paths_, &diagnoses_});
+      CracCheckpointer::Options(), CracCheckpointer::Deps{*crac_engine_, images_, *restorer_, *criu_, clock_, *paths_, &diagnoses_});
   const FrozenInstance frozen = checkpointer.Freeze(request_);
   EXPECT_EQ(frozen.status.code(), absl::StatusCode::kFailedPrecondition) << frozen.status;
   EXPECT_EQ(ReasonOf(frozen.status), reason::kCheckpointRefused);
