@@ -32,7 +32,7 @@ class AdminService final : public v1::Admin::CallbackService {
     absl::Duration explain_limit = absl::Seconds(10);
     absl::Duration push_limit = absl::Minutes(30);
     // How long the merged logs wait for a silent node before the others' lines go out.
-    absl::Duration log_settle = absl::Milliseconds(500);
+    absl::Duration log_settle = absl::Seconds(2);
     // How often `follow` looks for new nodes.
     absl::Duration log_refresh = absl::Seconds(3);
   };

@@ -59,6 +59,8 @@ TEST_F(PolicyTest, OnDeploy_TheFirstCallAnybodyMakesIsThawed_AfterThePrimingRequ
   EXPECT_EQ(snapshot.invocations(), 2u);
   // The instance that was frozen may serve on where it is; the other node restores.
   const std::string other = snapshot.node_id() == cluster().NodeId("a") ? "b" : "a";
+  // It has heard of the snapshot when it makes slots for it.
+  ASSERT_TRUE(cluster().AwaitSlots(other, 1));
   const Answer first = cluster().Invoke(id, "", other);
   EXPECT_TRUE(StartedAs(first, gw::START_KIND_RESTORED_REMOTE));
   EXPECT_TRUE(absl::EndsWith(first.body, "calls=3")) << first.body;

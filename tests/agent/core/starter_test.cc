@@ -17,6 +17,7 @@
 #include "agent/cpu/cpu_limits.h"
 #include "agent/cpu/node_cpu.h"
 #include "agent/start/thaw_starter.h"
+#include "common/ids/ids.h"
 #include "common/log/log.h"
 #include "common/rpc/client.h"
 #include "common/status/reasons.h"
@@ -113,7 +114,10 @@ class StarterTest : public ::testing::Test {
     };
     MakeStarter(/*allow_crac=*/false);
   }
-  ~StarterTest() override { fs::remove_all(root_); }
+  ~StarterTest() override {
+    fs::remove_all(root_);
+    fs::remove_all(slots_root_);
+  }
 
   void MakeStarter(bool allow_crac) {
     crac_engine_ = std::make_unique<CracEngine>(allow_crac, *paths_);
@@ -156,7 +160,8 @@ class StarterTest : public ::testing::Test {
   std::string root_;
   std::unique_ptr<Paths> paths_;
   FakeClock clock_;
-  FakeSlotFactory slots_;
+  const std::string slots_root_ = absl::StrCat(::testing::TempDir(), "starter-slots-", NewHexId());
+  FakeSlotFactory slots_{slots_root_};
   FakeSnapshotStore origin_, store_;
   FakeDialer dialer_;
   CriuEngine criu_engine_;
