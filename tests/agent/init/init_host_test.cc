@@ -321,7 +321,7 @@ class HangingCriuTest : public InitHostTest {
     ASSERT_TRUE(BuildImage(kHangingImage,
                            std::string("FROM ") + kBaseImage + "\nCOPY criu /usr/sbin/criu\nRUN chmod 755 /usr/sbin/criu\n",
                            {{"criu",
-                             "#!/bin/sh\ncase \"$1\" in\n--version) echo 'Version: 4.1.1';;\ncheck) ;;\n*) sleep 1000;;\n"
+                             "#!/bin/sh\ncase \"$1\" in\n--version) echo 'Version: 4.1.1';;\ncheck) ;;\n*) /bin/sleep 1000;;\n"
                              "esac\n"}}));
   }
 };

@@ -140,7 +140,7 @@ public final class CheckpointCycle {
             if (jdk != null) {
                 jdk.checkpointRestore();
             } else {
-                freezeRequest.sendAndWait();
+                timers.hold(freezeRequest::sendAndWait);
             }
             restores++;
         } catch (IOException e) {
@@ -160,8 +160,9 @@ public final class CheckpointCycle {
         socket.afterRestore(null);
         logCallback(CallbackObserver.Phase.AFTER, socket.toString(), System.nanoTime() - start, null);
         List<String> left = reseeder.reseed();
-        timers.skipMissed(System.currentTimeMillis());
-        if (jdk == null) {
+        if (jdk != null) {
+            timers.skipMissed(System.currentTimeMillis());
+        } else {
             unrestored = tellAfterRestore();
         }
         if (!left.isEmpty()) {

@@ -1,8 +1,12 @@
 package io.thaw.fdk.runtime.checkpoint;
 
+import java.io.IOException;
 import java.lang.reflect.Field;
 import java.lang.reflect.Method;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.TimerTask;
+import jdk.crac.CheckpointException;
 
 /**
  * Keeps {@link java.util.Timer}s from making up for the time that the process was frozen: a fixed-rate task
@@ -12,6 +16,11 @@ import java.util.TimerTask;
  * <p>Executors need nothing of the kind: they go by {@code System.nanoTime}, which stands still meanwhile.
  */
 final class TimerCatchUp {
+
+    /** What is done while no timer runs. */
+    interface Freeze {
+        void run() throws IOException, CheckpointException;
+    }
 
     private Class<?> timerThread;
     private Field queueOfThread;
@@ -41,6 +50,45 @@ final class TimerCatchUp {
             timerThread = thread;
         } catch (ReflectiveOperationException | RuntimeException e) {
             System.err.println("checkpoint: java.util.Timer will make up for the time frozen (" + e.getMessage() + ")");
+        }
+    }
+
+    /**
+     * Freezes with all timers standing still, and moves their tasks on before one of them can look at the clock: a
+     * restored process runs for a while before it is told that it was restored.
+     *
+     * @param freeze returns or throws in the woken process
+     */
+    void hold(Freeze freeze) throws IOException, CheckpointException {
+        prepare();
+        List<Object> queues = new ArrayList<>();
+        if (timerThread != null) {
+            for (Thread thread : RandomReseeder.liveThreads()) {
+                if (timerThread.isInstance(thread)) {
+                    try {
+                        queues.add(queueOfThread.get(thread));
+                    } catch (ReflectiveOperationException e) {
+                        System.err.println("checkpoint: timer " + thread.getName()
+                                + " can't be held, and will make up for the time frozen (" + e.getMessage() + ")");
+                    }
+                }
+            }
+        }
+        hold(queues, 0, freeze);
+    }
+
+    // Timers take their queue's lock only to look at it, and never two of them: no order of these can block for ever.
+    private void hold(List<Object> queues, int held, Freeze freeze) throws IOException, CheckpointException {
+        if (held < queues.size()) {
+            synchronized (queues.get(held)) {
+                hold(queues, held + 1, freeze);
+            }
+            return;
+        }
+        try {
+            freeze.run();
+        } finally {
+            skipMissed(System.currentTimeMillis());
         }
     }
 

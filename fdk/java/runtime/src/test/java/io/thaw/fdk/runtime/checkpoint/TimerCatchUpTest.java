@@ -1,14 +1,17 @@
 package io.thaw.fdk.runtime.checkpoint;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.IOException;
 import java.lang.reflect.Field;
 import java.util.Date;
 import java.util.Timer;
 import java.util.TimerTask;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
@@ -85,6 +88,33 @@ class TimerCatchUpTest {
         timer.schedule(task, HOUR);
         freeze(task, 2 * HOUR);
         new TimerCatchUp().skipMissed(System.currentTimeMillis());
+        assertTrue(ran.tryAcquire(10, TimeUnit.SECONDS));
+    }
+
+    @Test
+    void aTimerRunsNothingWhileItIsHeldAndMakesUpForNothingAfterwards() throws Exception {
+        timer.scheduleAtFixedRate(task, 0, 100);
+        assertTrue(ran.tryAcquire(10, TimeUnit.SECONDS));
+        int[] inside = {-1};
+        new TimerCatchUp().hold(() -> {
+            // What had begun before may end.
+            LockSupport.parkNanos(TimeUnit.MILLISECONDS.toNanos(50));
+            ran.drainPermits();
+            LockSupport.parkNanos(TimeUnit.SECONDS.toNanos(2));
+            inside[0] = ran.availablePermits();
+        });
+        assertEquals(0, inside[0]);
+        assertTrue(ran.tryAcquire(10, TimeUnit.SECONDS), "it goes on");
+        assertTrue(ran.availablePermits() < 10, () -> ran.availablePermits() + " runs at once, of 20 missed");
+    }
+
+    @Test
+    void aTimerGoesOnWhenTheFreezeFails() throws Exception {
+        timer.scheduleAtFixedRate(task, 0, 100);
+        assertThrows(IOException.class, () -> new TimerCatchUp().hold(() -> {
+            throw new IOException("no thaw-init");
+        }));
+        ran.drainPermits();
         assertTrue(ran.tryAcquire(10, TimeUnit.SECONDS));
     }
 }
