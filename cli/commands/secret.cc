@@ -86,7 +86,7 @@ absl::Status List(Context& context, const SecretArguments& arguments) {
   Table table({{"NAME", Table::Align::kLeft, true}, {"SIZE", Table::Align::kRight}, {"SET", Table::Align::kRight}});
   for (const auto& secret : secrets) {
     table.AddRow({secret.name(), FormatBytes(secret.size_bytes()),
-                  absl::StrCat(FormatAge(context.env().clock.Now() - TimeOf(secret.updated_at())), " ago")});
+                  FormatAgo(context.env().clock.Now() - TimeOf(secret.updated_at()))});
   }
   context.Print(table.Render(context.out_terminal()));
   return absl::OkStatus();

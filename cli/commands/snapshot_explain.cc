@@ -69,7 +69,7 @@ nlohmann::ordered_json DiagnosisJson(const commonpb::Diagnosis& diagnosis) {
 std::string Heading(const commonpb::Diagnosis& diagnosis, absl::Time now) {
   std::string text = diagnosis.occasion() == "canary" ? "canary of" : diagnosis.occasion() == "look" ? "look at" : "checkpoint of";
   absl::StrAppend(&text, " instance ", diagnosis.instance_id().empty() ? "-" : diagnosis.instance_id(), " on node ",
-                  diagnosis.node_id(), ", ", FormatAge(now - TimeOf(diagnosis.at())), " ago");
+                  diagnosis.node_id(), ", ", FormatAgo(now - TimeOf(diagnosis.at())));
   return text;
 }
 

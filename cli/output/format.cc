@@ -43,6 +43,11 @@ std::string FormatAge(absl::Duration age) {
   return absl::StrCat(seconds / 86400, " d");
 }
 
+std::string FormatAgo(absl::Duration age) {
+  const std::string text = FormatAge(age);
+  return text == "now" ? text : absl::StrCat(text, " ago");
+}
+
 std::string FormatTimestamp(absl::Time time) {
   if (time <= absl::UnixEpoch()) return "";
   return absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", time, absl::UTCTimeZone());

@@ -17,6 +17,8 @@ std::string FormatShortDuration(absl::Duration duration);
 std::string FormatMillis(absl::Duration duration);
 // How long ago: "now", "42 s", "7 min", "3 h", "12 d".
 std::string FormatAge(absl::Duration age);
+// The same as words: "now", "42 s ago".
+std::string FormatAgo(absl::Duration age);
 // RFC 3339, UTC, milliseconds; "" for a time that was never set.
 std::string FormatTimestamp(absl::Time time);
 // The first 12 characters of a long id.

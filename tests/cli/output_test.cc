@@ -101,6 +101,8 @@ TEST(Format, Times) {
   EXPECT_EQ(FormatAge(absl::Milliseconds(3)), "now");
   EXPECT_EQ(FormatAge(absl::Minutes(119)), "119 min");
   EXPECT_EQ(FormatAge(absl::Hours(49)), "2 d");
+  EXPECT_EQ(FormatAgo(absl::Milliseconds(3)), "now");
+  EXPECT_EQ(FormatAgo(absl::Minutes(119)), "119 min ago");
   EXPECT_EQ(FormatTimestamp(absl::FromUnixMillis(1'700'000'000'123)), "2023-11-14T22:13:20.123Z");
   EXPECT_EQ(FormatTimestamp(absl::UnixEpoch()), "");
 }
