@@ -7,6 +7,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
 #include "agent/container/profile.h"
 #include "agent/container/slot_spec.h"
 #include "gmock/gmock.h"
