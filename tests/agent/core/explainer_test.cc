@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/fake_slots.h"
 
