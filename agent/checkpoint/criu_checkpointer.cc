@@ -15,10 +15,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "agent/checkpoint/function_call.h"
-#include "agent/start/given.h"
 #include "agent/checkpoint/obstacle_rules.h"
 #include "agent/checkpoint/refusal.h"
 #include "agent/instance/diagnosis.h"
+#include "agent/start/given.h"
 #include "agent/start/thaw_starter.h"
 #include "common/ids/ids.h"
 #include "common/rpc/client.h"
@@ -73,11 +73,8 @@ absl::Status CriuCheckpointer::Prepare(const CheckpointRequest& request, thaw::c
   request.slot->init().SetEventHandler([ready](const InitEvent& event) {
     if (event.kind == InitEvent::Kind::kCheckpointReady && !ready->HasBeenNotified()) ready->Notify();
   });
-  FunctionRequest prepare;
-  prepare.target = "/thaw/checkpoint";
-  prepare.headers = {{"Host", "localhost"}};
-  prepare.deadline = deps_.clock.Now() + options_.prepare_limit;
-  ASSIGN_OR_RETURN(const FunctionReply reply, CallAndWait(*request.connection, std::move(prepare)));
+  ASSIGN_OR_RETURN(const FunctionReply reply, AskFdk(*request.connection, "POST", "/thaw/checkpoint",
+                                                     deps_.clock.Now() + options_.prepare_limit));
   if (reply.status != 200) {
     for (auto& finding : RefusalFindings(reply.body)) *diagnosis.add_findings() = std::move(finding);
     return absl::FailedPreconditionError(absl::StrCat("one of its resources refuses: ", reply.body.substr(0, 4096)));
@@ -89,12 +86,8 @@ absl::Status CriuCheckpointer::Prepare(const CheckpointRequest& request, thaw::c
 }
 
 std::map<int, std::vector<std::string>> CriuCheckpointer::AskOpeners(const CheckpointRequest& request) {
-  FunctionRequest question;
-  question.method = "GET";
-  question.target = "/thaw/descriptors";
-  question.headers = {{"Host", "localhost"}};
-  question.deadline = deps_.clock.Now() + kStatusLimit;
-  const absl::StatusOr<FunctionReply> reply = CallAndWait(*request.connection, std::move(question));
+  const absl::StatusOr<FunctionReply> reply =
+      AskFdk(*request.connection, "GET", "/thaw/descriptors", deps_.clock.Now() + kStatusLimit);
   // An FDK without the agent that traces descriptors answers 404.
   if (!reply.ok() || reply->status != 200) return {};
   return OpeningStacks(reply->body);
@@ -265,12 +258,8 @@ absl::Status CriuCheckpointer::Canary(const CheckpointRequest& request, const v1
                    deps_.restorer.Restore(slot, manifest, name, absl::StrCat("canary-", request.instance_id),
                                           MakeGiven(request.version, false), options_.canary_limit));
   if (!manifest.listener_link().empty()) return absl::OkStatus();  // No FDK of ours: that it listens is all it can say.
-  FunctionRequest probe;
-  probe.method = "GET";
-  probe.target = "/thaw/probe";
-  probe.headers = {{"Host", "localhost"}};
-  probe.deadline = deps_.clock.Now() + options_.canary_limit;
-  const absl::StatusOr<FunctionReply> reply = CallAndWait(*connection, std::move(probe));
+  const absl::StatusOr<FunctionReply> reply =
+      AskFdk(*connection, "GET", "/thaw/probe", deps_.clock.Now() + options_.canary_limit);
   connection->Close();
   RETURN_IF_ERROR(reply.status());
   if (reply->status != 200) {

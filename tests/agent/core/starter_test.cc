@@ -445,6 +445,18 @@ TEST_F(StarterTest, CracEngineNamesWhatTheImageLacks) {
   EXPECT_TRUE(absl::StrContains(engine.Usable(images_.image).message(), "begins with java")) << engine.Usable(images_.image);
 }
 
+TEST_F(StarterTest, RestoreCommandIsNotWrittenThroughALinkThatTheJvmHasLeft) {
+  images_.image.labels[kCracEngineLabel] = "criuengine";
+  const std::string victim = root_ + "/victim";
+  std::ofstream(victim) << "untouched";
+  fs::create_symlink(victim, root_ + "/dump/crac.json");
+  ASSERT_TRUE(CracEngine::WriteRestoreCommand(root_ + "/dump", images_.image).ok());
+  std::string content;
+  std::getline(std::ifstream(victim), content);
+  EXPECT_EQ(content, "untouched");
+  EXPECT_TRUE(fs::is_regular_file(fs::symlink_status(root_ + "/dump/crac.json")));
+}
+
 TEST_F(StarterTest, SnapshotOfEngineCracIsRestoredByASecondJvm) {
   MakeStarter(/*allow_crac=*/true);
   images_.image.labels[kCracEngineLabel] = "criuengine";
