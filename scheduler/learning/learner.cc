@@ -260,7 +260,7 @@ void Learner::SayBeliefs() {
         const double gain = (runner_up->mean() - candidate.mean()) / runner_up->mean();
         absl::StrAppend(&belief, gain >= 0.01 ? absl::StrCat(", ", Percent(gain), " faster than ")
                                               : std::string(", as fast as "),
-                        AfterCalls(runner_up->arm), gain >= 0.01 ? "" : " and earlier");
+                        AfterCalls(runner_up->arm), gain < 0.01 && candidate.arm < runner_up->arm ? " and earlier" : "");
       }
     } else if (best != nullptr && best != &candidate && best->mean() > 0) {
       const double behind = (candidate.mean() - best->mean()) / best->mean();
