@@ -7,9 +7,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "bench/docker_function.h"
-#include "bench/load.h"
 #include "bench/report.h"
 #include "common/status/status_macros.h"
+#include "tests/support/closed_loop.h"
 #include "tests/support/cluster.h"
 #include "tests/support/steady_load.h"
 
@@ -17,6 +17,8 @@ namespace thaw::bench {
 namespace {
 
 using testing::Cluster;
+using testing::LoadGrpc;
+using testing::LoadResult;
 using testing::SteadyResult;
 
 constexpr std::uint32_t kMemoryMib = 128;
@@ -87,7 +89,7 @@ absl::Status MeasureCheckpointLoad(const CheckpointLoadOptions& options) {
   LoadGrpc(cluster->gateway_address(), id, kBody, kCapacityCallers, kWarmUp);
   Say("measuring the capacity");
   const LoadResult full = LoadGrpc(cluster->gateway_address(), id, kBody, kCapacityCallers, kCapacityTime);
-  const double capacity = static_cast<double>(full.latencies.size()) / absl::ToDoubleSeconds(full.time);
+  const double capacity = full.CallsPerSecond();
   const double rate = capacity * kShareOfCapacity;
 
   std::vector<Row> rows(2);

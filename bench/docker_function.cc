@@ -79,7 +79,8 @@ absl::Status DockerFunction::Run(const std::string& image, std::uint32_t memory_
                "docker run");
 }
 
-absl::Status DockerFunction::RunIdle(const std::string& image, std::uint32_t memory_mib, const std::string& cracdata) {
+absl::Status DockerFunction::RunIdle(const std::string& image, std::uint32_t memory_mib, const std::string& cracdata,
+                                     const std::string& tools) {
   std::vector<std::string> argv = {"docker", "run", "-d", "--init=false", "--name", name_, "--label",
                                    "thaw.node=" + BenchNode(), "--memory", absl::StrCat(memory_mib + 64, "m"), "--user",
                                    "0:0", "--cap-drop", "ALL"};
@@ -88,6 +89,7 @@ absl::Status DockerFunction::RunIdle(const std::string& image, std::uint32_t mem
               {"--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined", "--security-opt",
                "systempaths=unconfined", "--tmpfs", "/tmp:rw,nosuid,nodev,exec,mode=1777", "--tmpfs",
                "/run:rw,nosuid,nodev,exec,mode=755", "-v", dir_ + "/iofs:/tmp/iofs", "-v", cracdata + ":/cracdata:ro",
+               "-v", tools + ":/thaw:ro",
                "--entrypoint", "/bin/sh", image, "-c", "criu check >/dev/null 2>&1; touch /run/ready; while :; do sleep 1000; done"});
   RETURN_IF_ERROR(Check(RunCommand(argv), "docker run"));
   // CRIU's probe of the kernel, which a slot has behind it as well.
@@ -140,6 +142,17 @@ absl::StatusOr<thaw::agent::v1::Manifest> ManifestOf(testing::Cluster& cluster, 
   thaw::agent::v1::Manifest manifest;
   RETURN_IF_ERROR(FromGrpcStatus(stub->GetManifest(&context, request, &manifest)));
   return manifest;
+}
+
+absl::StatusOr<std::string> ToolsOf(const testing::Cluster& cluster, const std::string& node) {
+  // The agent of a fresh cluster has one: a second would be of another build of the agent.
+  const std::string parent = cluster.data_dir(node) + "/bin";
+  std::error_code failure;
+  const std::filesystem::directory_iterator found(parent, failure);
+  if (failure || found == std::filesystem::directory_iterator()) {
+    return absl::NotFoundError(absl::StrCat("node ", node, " has no tools in ", parent, ": ", failure.message()));
+  }
+  return found->path().string();
 }
 
 }  // namespace thaw::bench

@@ -24,9 +24,10 @@ class DockerFunction {
 
   // `docker run` of the image with its own ENTRYPOINT, a bind mount for its socket, and the same memory limit as Thaw's.
   absl::Status Run(const std::string& image, std::uint32_t memory_mib);
-  // A container of the image in which nothing but a shell sleeps, with what `criu restore` needs: the capabilities, and
-  // `cracdata` at /cracdata.
-  absl::Status RunIdle(const std::string& image, std::uint32_t memory_mib, const std::string& cracdata);
+  // A container of the image in which nothing but a shell sleeps, with what `criu restore` needs: the capabilities,
+  // `cracdata` at /cracdata, and at /thaw the agent's `tools`, of which the frozen process has the shim mapped.
+  absl::Status RunIdle(const std::string& image, std::uint32_t memory_mib, const std::string& cracdata,
+                       const std::string& tools);
   // In the idle container: lays down the snapshot's files, restores it with `criu restore`, wakes it.
   absl::Status RestoreByHand(const thaw::agent::v1::Manifest& manifest);
 
@@ -48,6 +49,8 @@ absl::StatusOr<std::unique_ptr<testing::Cluster>> StartCluster(const testing::Cl
 // The manifest of a snapshot that a node of the cluster holds.
 absl::StatusOr<thaw::agent::v1::Manifest> ManifestOf(testing::Cluster& cluster, const std::string& node,
                                                      const std::string& snapshot_id);
+// The directory that a node's agent mounts at /thaw in every container.
+absl::StatusOr<std::string> ToolsOf(const testing::Cluster& cluster, const std::string& node);
 
 }  // namespace thaw::bench
 

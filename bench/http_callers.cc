@@ -18,6 +18,8 @@
 namespace thaw::bench {
 namespace {
 
+using testing::LoadResult;
+
 constexpr int kSilenceLimitMs = 30'000;
 
 struct Caller {

@@ -21,6 +21,8 @@ namespace {
 constexpr char kDirect[] = "direct";
 
 using testing::Cluster;
+using testing::LoadGrpc;
+using testing::LoadResult;
 
 constexpr int kCallers[] = {1, 8, 32, 128};
 constexpr absl::Duration kWarmUp = absl::Seconds(3);

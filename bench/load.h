@@ -2,11 +2,11 @@
 #define THAW_BENCH_LOAD_H_
 
 #include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "tests/support/closed_loop.h"
 
 namespace thaw::bench {
 
@@ -16,22 +16,9 @@ struct LoadOptions {
   std::string json_file;
 };
 
-// What callers saw, each of whom made its next call as soon as it had the answer to its last.
-struct LoadResult {
-  std::vector<absl::Duration> latencies;
-  std::size_t errors = 0;
-  absl::Duration time;
-  // The first error's words.
-  std::string first_error;
-};
-
 // `callers` keep-alive connections from one thread. `head_and_body` is one whole request.
-absl::StatusOr<LoadResult> LoadHttp(const std::string& address, const std::string& request, int callers,
-                                    absl::Duration time);
-// Unary calls without a thread per caller, on one channel per 32 callers.
-LoadResult LoadGrpc(const std::string& address, const std::string& function_id, const std::string& body, int callers,
-                    absl::Duration time);
-
+absl::StatusOr<testing::LoadResult> LoadHttp(const std::string& address, const std::string& request, int callers,
+                                             absl::Duration time);
 // Loads a warm function through the gateway, by HTTP and gRPC, and directly; prints the table. FAILED_PRECONDITION when a
 // call failed, when throughput at most callers is below 80 % of the target's best, or when calls were answered by more
 // instances than processors.

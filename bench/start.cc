@@ -224,9 +224,10 @@ class Starts {
     ASSIGN_OR_RETURN(const auto manifest, ManifestOf(cluster, "a", snapshots[0].id()));
     const std::string cracdata =
         absl::StrCat(cluster.data_dir("a"), "/versions/", snapshots[0].version_id(), "/cracdata");
+    ASSIGN_OR_RETURN(const std::string tools, ToolsOf(cluster, "a"));
     return Take("criu-by-hand", false, options_.samples, [&]() -> absl::StatusOr<Sample> {
       DockerFunction function;
-      RETURN_IF_ERROR(function.RunIdle(image, kMemoryMib, cracdata));
+      RETURN_IF_ERROR(function.RunIdle(image, kMemoryMib, cracdata, tools));
       absl::SleepFor(kSettle);
       const absl::Time begun = absl::Now();
       RETURN_IF_ERROR(function.RestoreByHand(manifest));

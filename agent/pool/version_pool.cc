@@ -56,6 +56,7 @@ VersionPool::VersionPool(VersionState state, const PoolOptions& options, const P
     : options_(options),
       deps_(deps),
       state_(std::move(state)),
+      mean_container_(options.assumed_container),
       mean_restore_(options.assumed_restore),
       mean_cold_start_(options.assumed_cold_start) {}
 
@@ -108,10 +109,17 @@ void VersionPool::Dispatch(Actions& actions) {
       });
       continue;
     }
-    InstancePtr instance = std::move(idle_.back());
-    idle_.pop_back();
-    RunCall(instance, std::move(waiter), actions);
+    RunCall(TakeIdle(), std::move(waiter), actions);
   }
+}
+
+VersionPool::InstancePtr VersionPool::TakeIdle() {
+  auto taken = std::find_if(idle_.rbegin(), idle_.rend(),
+                            [](const InstancePtr& instance) { return !instance->checkpoint_granted; });
+  if (taken == idle_.rend()) taken = idle_.rbegin();
+  InstancePtr instance = std::move(*taken);
+  idle_.erase(std::next(taken).base());
+  return instance;
 }
 
 void VersionPool::RunCall(const InstancePtr& instance, Waiter waiter, Actions& actions) {
@@ -119,6 +127,8 @@ void VersionPool::RunCall(const InstancePtr& instance, Waiter waiter, Actions& a
   if (instance->idle_timer != 0) deps_.timers.Cancel(std::exchange(instance->idle_timer, 0));
   instance->Transition(InstanceState::kBusy);
   instance->busy_since = now;
+  ++calls_counted_;
+  if (instance->checkpoint_granted) ++calls_helped_;
   StartRecord record = instance->start.value_or(StartRecord());
   instance->start.reset();
   const StartPhases& start = record.phases;
@@ -263,6 +273,7 @@ void VersionPool::ConsiderStart(Actions& actions) {
     input.max_instances = options_.max_instances_per_version;
     input.mean_call = mean_call_;
     input.expected_start = state_.has_snapshot() ? mean_restore_ : mean_cold_start_;
+    if (empty_slots_.empty()) input.expected_start += mean_container_;
     for (const auto& [id, instance] : instances_) {
       // It takes no calls before it has been frozen.
       if (instance->reserved) continue;
@@ -315,6 +326,9 @@ std::optional<std::string> VersionPool::StartOne(Actions& actions) {
   auto request = std::make_shared<StartRequest>();
   request->version = candidate_turn_.Next(state_);
   instance->snapshot_id = request->version.snapshot().id();
+  request->replaced = [self = shared_from_this(), instance](const std::string& snapshot_id) {
+    return self->Replacement(instance, snapshot_id);
+  };
   request->instance_id = instance->id();
   request->awaits_freeze = AwaitsFreeze();
   instance->given_change = given_change_;
@@ -333,6 +347,19 @@ std::optional<std::string> VersionPool::StartOne(Actions& actions) {
     }
   });
   return instance->id();
+}
+
+std::optional<VersionState> VersionPool::Replacement(const InstancePtr& instance, const std::string& snapshot_id) {
+  absl::MutexLock lock(&mu_);
+  const bool stands = state_.snapshot().id() == snapshot_id ||
+                      std::any_of(state_.candidates().begin(), state_.candidates().end(), [&](const auto& candidate) {
+                        return candidate.snapshot().id() == snapshot_id;
+                      });
+  if (stands) return std::nullopt;
+  VersionState newest = candidate_turn_.Next(state_);
+  if (!newest.has_snapshot()) return std::nullopt;
+  instance->snapshot_id = newest.snapshot().id();
+  return newest;
 }
 
 void VersionPool::OnStarted(const InstancePtr& instance, absl::StatusOr<StartedInstance> started) {
@@ -364,8 +391,8 @@ void VersionPool::OnStarted(const InstancePtr& instance, absl::StatusOr<StartedI
     return;
   }
   const StartPhases& phases = started->record.phases;
-  const absl::Duration took = phases.container + phases.fetch + phases.restore;
-  Blend(started->record.kind == StartKind::kCold ? mean_cold_start_ : mean_restore_, took);
+  if (phases.container > absl::ZeroDuration()) Blend(mean_container_, phases.container);
+  Blend(started->record.kind == StartKind::kCold ? mean_cold_start_ : mean_restore_, phases.fetch + phases.restore);
   deps_.metrics.ObserveStart(started->record);
   deps_.log->info("event=started version={} instance={} slot={} kind={} container_ms={:.1f} fetch_ms={:.1f} restore_ms={:.1f}",
                   state_.spec().version_id(), instance->id(), started->slot->id(),
@@ -666,6 +693,8 @@ void VersionPool::OnCheckpointGrant(const std::string& instance_id, bool granted
   const InstancePtr instance = it->second;
   if (instance->checkpoint_granted || instance->state() == InstanceState::kCheckpointing) return;
   instance->checkpoint_granted = true;
+  freeze_granted_ = deps_.clock.Now();
+  CountCallsAnew();
   stand_in_.clear();
   if (instance->state() == InstanceState::kIdle && !AwaitsStandIn(instance, actions)) BeginCheckpoint(instance, actions);
 }
@@ -695,21 +724,45 @@ void VersionPool::ForgetCheckpointRequest() {
 bool VersionPool::AwaitsStandIn(const InstancePtr& instance, Actions& actions) {
   StandInInput input;
   input.has_snapshot = state_.has_snapshot();
-  input.since_last_call = deps_.clock.Now() - instance->idle_since;
-  if (!stand_in_.empty()) input.since_asked = deps_.clock.Now() - stand_in_asked_;
+  const absl::Time now = deps_.clock.Now();
+  input.since_last_call = now - instance->idle_since;
+  input.since_granted = now - freeze_granted_;
+  input.counted_for = now - counting_since_;
+  input.calls = calls_counted_;
+  input.helped = calls_helped_;
+  if (!stand_in_.empty()) input.since_asked = now - stand_in_asked_;
   for (const auto& [id, other] : instances_) {
     if (id == instance->id() || other->reserved) continue;
     if (other->state() == InstanceState::kIdle || other->state() == InstanceState::kBusy) ++input.others_serving;
     if (id == stand_in_ && other->state() == InstanceState::kStarting) input.starting = true;
   }
   const StandIn decision = DecideStandIn(input);
-  if (decision != StandIn::kStart) return decision == StandIn::kWait;
-  if (instances_.size() >= options_.max_instances_per_version) return false;
-  const std::optional<std::string> started = StartOne(actions);
-  if (!started.has_value()) return false;
-  stand_in_ = *started;
-  stand_in_asked_ = deps_.clock.Now();
+  if (decision == StandIn::kNotNeeded) return false;
+  if (input.counted_for >= kAlone) CountCallsAnew();
+  if (decision == StandIn::kStart) {
+    if (instances_.size() >= options_.max_instances_per_version) return false;
+    const std::optional<std::string> started = StartOne(actions);
+    if (!started.has_value()) return false;
+    stand_in_ = *started;
+    stand_in_asked_ = now;
+  }
+  if (!std::exchange(freeze_check_armed_, true)) {
+    deps_.timers.RunAfter(kAlone, [weak = weak_from_this()] {
+      auto self = weak.lock();
+      if (self == nullptr) return;
+      Actions later;
+      absl::MutexLock lock(&self->mu_);
+      self->freeze_check_armed_ = false;
+      self->FreezeGranted(later);
+    });
+  }
   return true;
+}
+
+void VersionPool::CountCallsAnew() {
+  counting_since_ = deps_.clock.Now();
+  calls_counted_ = 0;
+  calls_helped_ = 0;
 }
 
 void VersionPool::FreezeGranted(Actions& actions) {

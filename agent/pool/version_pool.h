@@ -74,6 +74,7 @@ struct PoolOptions {
   // Making a slot ahead of need.
   absl::Duration slot_time_limit = absl::Minutes(2);
   // Assumed until seen.
+  absl::Duration assumed_container = absl::Milliseconds(300);
   absl::Duration assumed_restore = absl::Milliseconds(300);
   absl::Duration assumed_cold_start = absl::Seconds(2);
 };
@@ -176,8 +177,9 @@ class VersionPool : public std::enable_shared_from_this<VersionPool> {
 
   VersionPool(VersionState state, const PoolOptions& options, const PoolDeps& deps);
 
-  // Hands waiting calls to idle instances.
+  // Hands waiting calls to idle instances: the one used last, but one that is to be frozen only where there is no other.
   void Dispatch(Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  InstancePtr TakeIdle() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void RunCall(const InstancePtr& instance, Waiter waiter, Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void OnReply(const InstancePtr& instance, std::shared_ptr<Call> call, StartRecord record,
                absl::StatusOr<FunctionReply> reply) ABSL_LOCKS_EXCLUDED(mu_);
@@ -190,6 +192,9 @@ class VersionPool : public std::enable_shared_from_this<VersionPool> {
   void MakeRoomOrFail() ABSL_LOCKS_EXCLUDED(mu_);
   // The new instance's id; nothing when there is no memory for it.
   std::optional<std::string> StartOne(Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // What to restore instead of a snapshot that has been replaced since the start began; nothing where it has not been.
+  std::optional<VersionState> Replacement(const InstancePtr& instance, const std::string& snapshot_id)
+      ABSL_LOCKS_EXCLUDED(mu_);
   void OnStarted(const InstancePtr& instance, absl::StatusOr<StartedInstance> started) ABSL_LOCKS_EXCLUDED(mu_);
   void ArmReconsider() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void OnWaiterExpired(std::uint64_t waiter_id) ABSL_LOCKS_EXCLUDED(mu_);
@@ -208,9 +213,11 @@ class VersionPool : public std::enable_shared_from_this<VersionPool> {
   void Destroy(std::unique_ptr<Slot> slot, Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   void MaybeAskForCheckpoint(const InstancePtr& instance, Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Whether the instance, idle and about to be frozen, should first see another one serve (agent/pool/stand_in.h); starts it.
+  // Whether the instance, idle and about to be frozen, should first see others serve (agent/pool/stand_in.h); starts one, and
+  // sees to it that the question is asked again.
   bool AwaitsStandIn(const InstancePtr& instance, Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Freezes what waited for its stand-in, and still rests.
+  void CountCallsAnew() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Freezes what waited for that, and still rests.
   void FreezeGranted(Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void BeginCheckpoint(const InstancePtr& instance, Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void RunCheckpoint(const InstancePtr& instance, CheckpointRequest request) ABSL_LOCKS_EXCLUDED(mu_);
@@ -277,6 +284,8 @@ class VersionPool : public std::enable_shared_from_this<VersionPool> {
   std::uint64_t next_waiter_ ABSL_GUARDED_BY(mu_) = 1;
   bool reconsider_armed_ ABSL_GUARDED_BY(mu_) = false;
   absl::Duration mean_call_ ABSL_GUARDED_BY(mu_);
+  // The making of a container, and what follows it.
+  absl::Duration mean_container_ ABSL_GUARDED_BY(mu_);
   absl::Duration mean_restore_ ABSL_GUARDED_BY(mu_);
   absl::Duration mean_cold_start_ ABSL_GUARDED_BY(mu_);
   // The instance whose checkpoint was asked for or is under way; "" for none.
@@ -284,6 +293,12 @@ class VersionPool : public std::enable_shared_from_this<VersionPool> {
   // Started to serve while that one is frozen; empty when none was, for the checkpoint that was granted last.
   std::string stand_in_ ABSL_GUARDED_BY(mu_);
   absl::Time stand_in_asked_ ABSL_GUARDED_BY(mu_);
+  absl::Time freeze_granted_ ABSL_GUARDED_BY(mu_);
+  // Calls given out since then, by the time of the newest count, and how many of them the instance to be frozen got.
+  absl::Time counting_since_ ABSL_GUARDED_BY(mu_);
+  std::uint64_t calls_counted_ ABSL_GUARDED_BY(mu_) = 0;
+  std::uint64_t calls_helped_ ABSL_GUARDED_BY(mu_) = 0;
+  bool freeze_check_armed_ ABSL_GUARDED_BY(mu_) = false;
   absl::Time no_checkpoint_before_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
   std::optional<FreezeJob> freeze_job_ ABSL_GUARDED_BY(mu_);
   bool freeze_now_armed_ ABSL_GUARDED_BY(mu_) = false;

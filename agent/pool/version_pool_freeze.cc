@@ -53,14 +53,12 @@ void VersionPool::FreezeNow(FreezeDone done) {
                           absl::Seconds(5)));
     return;
   }
-  // The warmest there is: idle, else busy, which is then frozen after its call.
-  // One that has secrets which no snapshot may have is none of them.
+  // The warmest there is; a busy one is frozen after its call. One that has secrets which no snapshot may have is none of them.
   InstancePtr instance;
-  for (const InstancePtr& idle : idle_) {
-    if (!idle->sealed) instance = idle;
-  }
   for (const auto& [id, other] : instances_) {
-    if (instance == nullptr && other->state() == InstanceState::kBusy && !other->sealed) instance = other;
+    const bool serves = other->state() == InstanceState::kIdle || other->state() == InstanceState::kBusy;
+    if (!serves || other->sealed || other->reserved) continue;
+    if (instance == nullptr || other->answered > instance->answered) instance = other;
   }
   BeginFreezeJob(instance, /*manual=*/true, std::move(done), actions);
 }

@@ -1,7 +1,9 @@
 #ifndef THAW_AGENT_START_STARTER_H_
 #define THAW_AGENT_START_STARTER_H_
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -22,6 +24,9 @@ struct StartRequest {
   absl::Time call_deadline;
   // Whether a checkpoint of this instance may come; a cold start then goes without secrets for after the restore.
   bool awaits_freeze = false;
+  // Asked when the snapshot could not be restored: the version with what has replaced it meanwhile, or nothing. A snapshot
+  // that is replaced is removed, although a start may just have begun with it. May be empty.
+  std::function<std::optional<VersionState>(const std::string& snapshot_id)> replaced;
 };
 
 struct StartedInstance {

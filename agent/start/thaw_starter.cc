@@ -24,8 +24,12 @@ constexpr absl::Duration kResetLimit = absl::Seconds(10);
 constexpr absl::Duration kStartOrderLimit = absl::Seconds(10);
 constexpr absl::Duration kShortestRestoreLimit = absl::Seconds(1);
 
+bool MayThaw(const VersionState& version) { return version.spec().checkpoint().mode() != CheckpointPolicy::MODE_NEVER; }
+
+}  // namespace
+
 // Time that is taken in laps.
-class Stopwatch {
+class ThawStarter::Stopwatch {
  public:
   explicit Stopwatch(const Clock& clock) : clock_(clock), last_(clock.Now()) {}
   absl::Duration Lap() {
@@ -37,10 +41,6 @@ class Stopwatch {
   const Clock& clock_;
   absl::Time last_;
 };
-
-bool MayThaw(const VersionState& version) { return version.spec().checkpoint().mode() != CheckpointPolicy::MODE_NEVER; }
-
-}  // namespace
 
 std::vector<std::string> FunctionCommand(const ImageInfo& image) {
   std::vector<std::string> argv = image.entrypoint;
@@ -111,40 +111,24 @@ absl::StatusOr<StartedInstance> ThawStarter::Start(StartRequest request) {
   phases.container = watch.Lap();
 
   if (thaw) {
-    const std::string& snapshot_id = request.version.snapshot().id();
-    bool remote = false;
-    absl::Status failure;
-    absl::StatusOr<v1::Manifest> manifest =
-        Ready(request.version, std::min(deps_.clock.Now() + options_.fetch_limit, request.call_deadline), remote);
-    phases.fetch = watch.Lap();
-    started.record.kind = remote ? StartKind::kRestoredRemote : StartKind::kRestored;
-    if (manifest.ok()) {
-      const Given given = MakeGiven(request.version, true);
-      const absl::Duration left = request.call_deadline - deps_.clock.Now();
-      absl::StatusOr<std::unique_ptr<FunctionConnection>> connection =
-          deps_.restorer.Restore(*started.slot, *manifest, snapshot_id, request.instance_id, given,
-                                 std::clamp(left / 3, kShortestRestoreLimit, options_.restore_limit));
-      phases.restore = watch.Lap();
-      if (connection.ok()) {
-        started.connection = *std::move(connection);
-        started.answered_before = manifest->info().invocations();
-        started.sealed = given.sealed;
-        deps_.metrics.CountStart(started.record.kind, AgentMetrics::StartResult::kOk);
-        absl::MutexLock lock(&mu_);
-        restore_failures_.erase(snapshot_id);
-        return started;
+    absl::Status thawed = Thaw(request, started, watch);
+    if (!thawed.ok() && started.slot != nullptr && request.replaced) {
+      std::optional<VersionState> newest = request.replaced(request.version.snapshot().id());
+      if (newest.has_value()) {
+        deps_.log->info("event=snapshot_replaced_meanwhile version={} snapshot={} by={}", request.version.spec().version_id(),
+                        request.version.snapshot().id(), newest->snapshot().id());
+        request.version = *std::move(newest);
+        thawed = Thaw(request, started, watch);
       }
-      failure = connection.status();
-      CountRestoreFailure(snapshot_id, failure);
-      const absl::Status reset = ResetSlot(started.slot);
-      if (!reset.ok()) deps_.log->warn("event=slot_lost error=\"{}\"", reset.ToString());
-    } else {
-      failure = manifest.status();
+    }
+    if (thawed.ok()) {
+      deps_.metrics.CountStart(started.record.kind, AgentMetrics::StartResult::kOk);
+      return started;
     }
     deps_.metrics.CountStart(started.record.kind, AgentMetrics::StartResult::kFellBack);
     deps_.log->warn("event=restore_fell_back version={} snapshot={} error=\"{}\"", request.version.spec().version_id(),
-                    snapshot_id, failure.ToString());
-    started.record.fallback_reason = std::string(failure.message());
+                    request.version.snapshot().id(), thawed.ToString());
+    started.record.fallback_reason = std::string(thawed.message());
   }
 
   started.record.kind = StartKind::kCold;
@@ -172,6 +156,35 @@ absl::StatusOr<StartedInstance> ThawStarter::Start(StartRequest request) {
   started.connection = *std::move(connection);
   deps_.metrics.CountStart(StartKind::kCold, AgentMetrics::StartResult::kOk);
   return started;
+}
+
+absl::Status ThawStarter::Thaw(const StartRequest& request, StartedInstance& started, Stopwatch& watch) {
+  StartPhases& phases = started.record.phases;
+  const std::string& snapshot_id = request.version.snapshot().id();
+  bool remote = false;
+  const absl::StatusOr<v1::Manifest> manifest =
+      Ready(request.version, std::min(deps_.clock.Now() + options_.fetch_limit, request.call_deadline), remote);
+  phases.fetch += watch.Lap();
+  started.record.kind = remote ? StartKind::kRestoredRemote : StartKind::kRestored;
+  RETURN_IF_ERROR(manifest.status());
+  const Given given = MakeGiven(request.version, true);
+  const absl::Duration left = request.call_deadline - deps_.clock.Now();
+  absl::StatusOr<std::unique_ptr<FunctionConnection>> connection =
+      deps_.restorer.Restore(*started.slot, *manifest, snapshot_id, request.instance_id, given,
+                             std::clamp(left / 3, kShortestRestoreLimit, options_.restore_limit));
+  phases.restore += watch.Lap();
+  if (!connection.ok()) {
+    CountRestoreFailure(snapshot_id, connection.status());
+    const absl::Status reset = ResetSlot(started.slot);
+    if (!reset.ok()) deps_.log->warn("event=slot_lost error=\"{}\"", reset.ToString());
+    return connection.status();
+  }
+  started.connection = *std::move(connection);
+  started.answered_before = manifest->info().invocations();
+  started.sealed = given.sealed;
+  absl::MutexLock lock(&mu_);
+  restore_failures_.erase(snapshot_id);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<v1::Manifest> ThawStarter::Ready(const VersionState& version, absl::Time deadline, bool& remote) {

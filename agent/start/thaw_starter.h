@@ -67,6 +67,11 @@ class ThawStarter final : public InstanceStarter {
   static absl::Status SnapshotFits(const VersionState& version, const NodeCpu& cpu, const std::string& node_id);
 
  private:
+  class Stopwatch;
+
+  // Restores the version's snapshot into `started.slot`, which is null afterwards where a failed restore has cost it. Notes
+  // phases and kind.
+  absl::Status Thaw(const StartRequest& request, StartedInstance& started, Stopwatch& watch) ABSL_LOCKS_EXCLUDED(mu_);
   // Has the snapshot laid out and verified; `remote` is set when it had to be fetched.
   absl::StatusOr<v1::Manifest> Ready(const VersionState& version, absl::Time deadline, bool& remote)
       ABSL_LOCKS_EXCLUDED(laying_out_);

@@ -36,7 +36,8 @@ absl::StatusOr<std::unique_ptr<Process>> Process::Start(const std::vector<std::s
     // A test that crashes must not leave a cluster behind.
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(126);
-    setpgid(0, 0);
+    // Kernels share processors out among sessions (autogroups) as they do among containers: each service gets a share.
+    setsid();
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, nullptr);

@@ -5,6 +5,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "tests/support/closed_loop.h"
 #include "tests/support/steady_load.h"
 #include "tests/system/suite.h"
 
@@ -33,12 +34,15 @@ TEST_F(NeverInTheWayTest, UnderSteadyLoadForcedCheckpointsFailNoCall) {
   const std::string first = Freeze(id, "a");
   const double published = cluster().AgentMetric("a", "thaw_agent_checkpoints_total", {"outcome=\"published\""}) +
                            cluster().AgentMetric("b", "thaw_agent_checkpoints_total", {"outcome=\"published\""});
-  ForcedCheckpoints checkpoints(cluster(), id, absl::Seconds(5));
-  const SteadyResult result = LoadSteadily(cluster().gateway_address(), id, "hello", 100, absl::Seconds(31));
+  const LoadResult full = LoadGrpc(cluster().gateway_address(), id, "hello", 8, absl::Seconds(5));
+  ASSERT_EQ(full.errors, 0u) << full.first_error;
+  const double rate = full.CallsPerSecond() / 2;
+  ForcedCheckpoints checkpoints(cluster(), id, absl::Seconds(10));
+  const SteadyResult result = LoadSteadily(cluster().gateway_address(), id, "hello", rate, absl::Minutes(2));
   checkpoints.Stop();
   EXPECT_EQ(result.failed, 0u) << result.first_error;
-  EXPECT_EQ(result.latencies.size(), 3100u);
-  EXPECT_GE(checkpoints.made(), 4) << checkpoints.first_error();
+  EXPECT_EQ(result.latencies.size(), static_cast<std::size_t>(rate * 120));
+  EXPECT_GE(checkpoints.made(), 9) << checkpoints.first_error();
   EXPECT_EQ(checkpoints.first_error(), "");
   EXPECT_EQ(cluster().AgentMetric("a", "thaw_agent_checkpoints_total", {"outcome=\"published\""}) +
                 cluster().AgentMetric("b", "thaw_agent_checkpoints_total", {"outcome=\"published\""}),

@@ -147,6 +147,7 @@ class StarterTest : public ::testing::Test {
     request.slot = std::move(slot);
     request.awaits_freeze = awaits_freeze_;
     request.call_deadline = clock_.Now() + absl::Seconds(30);
+    request.replaced = replaced_;
     return starter_->Start(std::move(request));
   }
 
@@ -175,6 +176,7 @@ class StarterTest : public ::testing::Test {
   std::string snapshot_id_;
   VersionState version_;
   bool awaits_freeze_ = false;
+  decltype(StartRequest::replaced) replaced_;
   std::unique_ptr<FakeSource> source_;
   std::unique_ptr<ThawStarter> starter_;
 };
@@ -276,6 +278,32 @@ TEST_F(StarterTest, SnapshotHeldHereIsRestored) {
   absl::MutexLock lock(&slots_.control(0)->mu);
   EXPECT_EQ(slots_.control(0)->last_restore.dir, "/cracdata/" + snapshot_id_);
   EXPECT_EQ(slots_.control(0)->last_restore.resume_marker, "resume-7");
+}
+
+TEST_F(StarterTest, SnapshotThatWasReplacedMeanwhileGivesWayToTheNewOne) {
+  HoldSnapshot();
+  const VersionState newest = version_;
+  version_.mutable_snapshot()->set_id("removed");
+  source_->result = absl::UnavailableError("no other node holds it");
+  std::vector<std::string> asked;
+  replaced_ = [&](const std::string& snapshot_id) -> std::optional<VersionState> {
+    asked.push_back(snapshot_id);
+    return newest;
+  };
+  const auto started = Start();
+  ASSERT_TRUE(started.ok()) << started.status();
+  EXPECT_EQ(asked, std::vector<std::string>{"removed"});
+  EXPECT_EQ(started->record.kind, StartKind::kRestored);
+  EXPECT_EQ(started->record.fallback_reason, "");
+  {
+    absl::MutexLock lock(&slots_.control(0)->mu);
+    EXPECT_EQ(slots_.control(0)->last_restore.dir, "/cracdata/" + snapshot_id_);
+  }
+  replaced_ = [&](const std::string&) { return std::nullopt; };
+  const auto cold = Start();
+  ASSERT_TRUE(cold.ok()) << cold.status();
+  EXPECT_EQ(cold->record.kind, StartKind::kCold);
+  EXPECT_NE(cold->record.fallback_reason.find("no other node holds it"), std::string::npos);
 }
 
 TEST_F(StarterTest, SnapshotOfAnotherNodeIsFetchedAndReported) {

@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "agent/pool/stand_in.h"
 #include "agent/pool/version_pool.h"
 #include "common/status/reasons.h"
 #include "tests/agent/core/version_pool_fixture.h"
@@ -57,10 +58,22 @@ TEST_F(VersionPoolTest, WithASnapshotUnderLoadAnotherInstanceServesBeforeTheOnly
   EXPECT_EQ(pool_->Load().checkpointing, 0u) << "not in the middle of its call";
   first.AnswerOk();
   EXPECT_TRUE(under_way->has_value());
+  ASSERT_EQ(starter_.functions.size(), 2u);
+  FakeFunction& second = *starter_.functions[1];
+  const auto one = Invoke();
+  const auto two = Invoke();
+  EXPECT_EQ(second.pending.size(), 1u) << "the stand-in comes first";
+  clock_.Advance(kAlone - absl::Milliseconds(1));
+  first.AnswerOk();
+  EXPECT_TRUE(two->has_value()) << "what the stand-in had no time for, the other took";
+  second.AnswerOk();
+  EXPECT_TRUE(one->has_value());
+  clock_.Advance(kAlone - absl::Milliseconds(1));
+  EXPECT_EQ(pool_->Load().checkpointing, 0u) << "the stand-in has not served alone yet";
+  clock_.Advance(kAlone);
   EXPECT_EQ(pool_->Load().checkpointing, 1u);
   const auto during = Invoke();
-  ASSERT_EQ(starter_.functions.size(), 2u);
-  starter_.functions[1]->AnswerOk();
+  second.AnswerOk();
   EXPECT_TRUE(during->has_value()) << "the stand-in has it; nobody waits for the freeze";
   EXPECT_EQ(checkpoints_.RunAll(), 1);
   EXPECT_EQ(checkpointer_.freezes, 1);

@@ -1,3 +1,6 @@
+#include "tests/support/closed_loop.h"
+
+#include <grpcpp/client_context.h>
 #include <grpcpp/create_channel.h>
 
 #include <memory>
@@ -6,10 +9,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/blocking_counter.h"
 #include "absl/time/clock.h"
-#include "bench/load.h"
 #include "thaw/gateway/v1/gateway.grpc.pb.h"
 
-namespace thaw::bench {
+namespace thaw::testing {
 namespace {
 
 namespace gw = thaw::gateway::v1;
@@ -89,4 +91,4 @@ LoadResult LoadGrpc(const std::string& address, const std::string& function_id, 
   return result;
 }
 
-}  // namespace thaw::bench
+}  // namespace thaw::testing
