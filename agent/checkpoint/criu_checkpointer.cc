@@ -4,6 +4,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <cstring>
@@ -18,6 +19,7 @@
 #include "agent/checkpoint/obstacle_rules.h"
 #include "agent/checkpoint/refusal.h"
 #include "agent/instance/diagnosis.h"
+#include "agent/invoke/declared_request.h"
 #include "agent/start/given.h"
 #include "agent/start/thaw_starter.h"
 #include "common/ids/ids.h"
@@ -50,6 +52,17 @@ thaw::common::v1::Finding UncuredFinding(const std::string& uncured, bool blocks
   finding.set_blocks(blocks);
   finding.set_remedy("have the cure put in place, or say `accept_uncured` where equal random numbers do no harm");
   return finding;
+}
+
+// OK when the restored process has answered `question` with 200.
+absl::Status WellAnswered(absl::string_view question, const absl::StatusOr<FunctionReply>& reply) {
+  if (!reply.ok()) {
+    return absl::Status(reply.status().code(),
+                        absl::StrCat("the restored process did not answer ", question, ": ", reply.status().message()));
+  }
+  if (reply->status == 200) return absl::OkStatus();
+  return absl::InternalError(
+      absl::StrCat("the restored process answered ", question, " with HTTP status ", reply->status));
 }
 
 std::string ListenerLink(const std::string& iofs_dir) {
@@ -257,15 +270,18 @@ absl::Status CriuCheckpointer::Canary(const CheckpointRequest& request, const v1
   ASSIGN_OR_RETURN(std::unique_ptr<FunctionConnection> connection,
                    deps_.restorer.Restore(slot, manifest, name, absl::StrCat("canary-", request.instance_id),
                                           MakeGiven(request.version, false), options_.canary_limit));
-  if (!manifest.listener_link().empty()) return absl::OkStatus();  // No FDK of ours: that it listens is all it can say.
-  const absl::StatusOr<FunctionReply> reply =
-      AskFdk(*connection, "GET", "/thaw/probe", deps_.clock.Now() + options_.canary_limit);
-  connection->Close();
-  RETURN_IF_ERROR(reply.status());
-  if (reply->status != 200) {
-    return absl::InternalError(absl::StrCat("the restored process answered its probe with HTTP status ", reply->status));
+  // No FDK of ours: that it listens is all it can say by itself.
+  absl::Status well = manifest.listener_link().empty()
+                          ? WellAnswered("its probe", AskFdk(*connection, "GET", "/thaw/probe",
+                                                             deps_.clock.Now() + options_.canary_limit))
+                          : absl::OkStatus();
+  const auto& spec = request.version.spec();
+  if (well.ok() && spec.freeze().has_canary()) {
+    const absl::Time deadline = deps_.clock.Now() + std::min(FromProto(spec.timeout()), options_.canary_limit);
+    well = WellAnswered("its canary request", CallAndWait(*connection, DeclaredRequest(spec.freeze().canary(), deadline)));
   }
-  return absl::OkStatus();
+  connection->Close();
+  return well;
 }
 
 void CriuCheckpointer::RecordCanary(const CheckpointRequest& request, const absl::Status& canary,
