@@ -34,8 +34,9 @@ double Learner::Candidate::variance() const {
 Learner::Learner(const std::vector<common::v1::SnapshotInfo>& snapshots) {
   for (const auto& snapshot : snapshots) {
     const auto arm = ArmOf(snapshot.invocations());
-    if (!arm.has_value()) continue;
-    Candidate candidate{snapshot.id(), *arm, snapshot.experience()};
+    // One that a person made before any call, and so chose, ends the comparison as any other.
+    if (!arm.has_value() && snapshot.experience().role() != SnapshotExperience::ROLE_CHOSEN) continue;
+    Candidate candidate{snapshot.id(), arm.value_or(0), snapshot.experience()};
     if (candidate.experience.role() == SnapshotExperience::ROLE_UNSPECIFIED) {
       candidate.experience.set_role(SnapshotExperience::ROLE_CANDIDATE);
     }
