@@ -155,8 +155,8 @@ class TransferTest : public ::testing::Test {
   std::unique_ptr<v1::Snapshots::Stub> Snapshots(Node& node) {
     return v1::Snapshots::NewStub(std::shared_ptr<grpc::ChannelInterface>(a_.channels->Get(node.address)));
   }
-  static std::unique_ptr<v1::Images::Stub> Images(Node& node) {
-    return v1::Images::NewStub(std::shared_ptr<grpc::ChannelInterface>(a_.channels->Get(node.address)));
+  static std::unique_ptr<v1::Images::Stub> Images(Node& from, Node& node) {
+    return v1::Images::NewStub(std::shared_ptr<grpc::ChannelInterface>(from.channels->Get(node.address)));
   }
   static ImageArchive Image(const std::string& text = "") {
     return MakeImageArchive(Content(text));
@@ -168,9 +168,9 @@ class TransferTest : public ::testing::Test {
   }
   // An upload that has begun: its header is on the way.
   struct Upload {
-    Upload(Node& node, const std::string& image_id) {
+    Upload(Node& from, Node& node, const std::string& image_id) {
       PrepareCall(context, *node.security, Soon());
-      stub = Images(node);
+      stub = Images(from, node);
       writer = stub->ImportImage(&context, &response);
       v1::ImportImageRequest request;
       request.mutable_header()->set_image("demo/hello:1");
@@ -192,7 +192,7 @@ class TransferTest : public ::testing::Test {
   };
   // What a gateway does; the answer's status.
   absl::Status Import(Node& node, const ImageArchive& announced, const std::string& tar, const std::string& sha256) {
-    Upload upload(node, announced.id);
+    Upload upload(a_, node, announced.id);
     for (std::size_t at = 0; upload.open && at < tar.size(); at += 100'000) upload.Send(tar.substr(at, 100'000));
     if (upload.open && !sha256.empty()) {
       v1::ImportImageRequest request;
@@ -430,7 +430,7 @@ TEST_F(TransferTest, HasImageTellsAnIdFromAName) {
   ImageContent content = Content();
   content.tags = {"demo/hello:1"};
   const std::string id = a_.runtime.AddImage(content);
-  const auto stub = Images(a_);
+  const auto stub = Images(a_, a_);
   const auto has = [&](const std::string& image) {
     grpc::ClientContext context;
     PrepareCall(context, *a_.security, Soon());
@@ -482,7 +482,7 @@ TEST_F(TransferTest, ImportIntoADeadEngineSaysSoAtOnce) {
 TEST_F(TransferTest, ImporterThatVanishesLeavesNothing) {
   const ImageArchive image = Image();
   {
-    Upload upload(a_, image.id);
+    Upload upload(a_, a_, image.id);
     ASSERT_TRUE(upload.Send(image.tar.substr(0, 200'000)));
     upload.context.TryCancel();
     EXPECT_FALSE(upload.writer->Finish().ok());
@@ -501,7 +501,7 @@ TEST_F(TransferTest, SlowEngineHoldsTheSenderBack) {
   // Much more than the queue and the connection's windows hold.
   std::atomic<std::size_t> sent{0};
   std::thread sender([&] {
-    Upload upload(a_, image.id);
+    Upload upload(a_, a_, image.id);
     for (int i = 0; i < 200 && !go_on.HasBeenNotified(); ++i) {
       if (!upload.Send(std::string(1 << 20, 'x'))) break;
       sent += 1 << 20;
