@@ -167,7 +167,7 @@ TEST_F(VersionPoolTest, RefusedWishIsToldWithItsReason) {
 TEST_F(VersionPoolTest, WishThatTheClusterDeniesOrWhoseFreezeFailsIsToldSo) {
   FakeFunction& function = InstanceAfterCalls(1);
   Wish();
-  Deny(absl::Seconds(5));
+  Deny(absl::Seconds(5), "another is being frozen");
   Wish();
   clock_.Advance(absl::Seconds(5));
   Wish();
@@ -175,7 +175,7 @@ TEST_F(VersionPoolTest, WishThatTheClusterDeniesOrWhoseFreezeFailsIsToldSo) {
   Grant();
   checkpoints_.RunAll();
   EXPECT_EQ(Orders(),
-            (std::vector<std::string>{"refuse: the cluster does not want one of this function now",
+            (std::vector<std::string>{"refuse: the cluster does not want one of this function now: another is being frozen",
                                       "refuse: the cluster has refused one of function hello a moment ago: try again later",
                                       "refuse: open socket"}));
   Warm(function);
