@@ -31,6 +31,7 @@ nlohmann::ordered_json SecretJson(const commonpb::Secret& secret) {
 absl::StatusOr<std::string> ReadValue(Context& context, const SecretArguments& arguments) {
   if (arguments.file.empty() && context.env().ask_hidden) {
     auto typed = context.env().ask_hidden(absl::StrCat("value of ", arguments.name, " (not shown): "));
+    RETURN_IF_ERROR(context.env().interrupt.Check());
     if (!typed.has_value()) return LocalError(absl::FailedPreconditionError("no value was typed"), local_reason::kFile);
     return *std::move(typed);
   }
