@@ -38,6 +38,15 @@ class Stopwatch {
   absl::Time last_;
 };
 
+// What each dump leaves for the cures of its restores (agent/init/unique_shim.h: kUniquePlanName).
+constexpr char kCuresFile[] = "files/unique";
+
+absl::Status Uncured(const std::string& snapshot_id) {
+  return absl::FailedPreconditionError(
+      absl::StrCat("snapshot ", snapshot_id, " was made before Thaw cured random numbers, so all its restores would draw the "
+                   "same: it is given up; another is made by the function's policy, or with `thaw snapshot create`"));
+}
+
 bool MayThaw(const VersionState& version) { return version.spec().checkpoint().mode() != CheckpointPolicy::MODE_NEVER; }
 
 }  // namespace
@@ -116,6 +125,9 @@ absl::StatusOr<StartedInstance> ThawStarter::Start(StartRequest request) {
     absl::Status failure;
     absl::StatusOr<v1::Manifest> manifest =
         Ready(request.version, std::min(deps_.clock.Now() + options_.fetch_limit, request.call_deadline), remote);
+    if (manifest.ok()) {
+      if (absl::Status cured = CheckCured(request.version, *manifest); !cured.ok()) manifest = std::move(cured);
+    }
     phases.fetch = watch.Lap();
     started.record.kind = remote ? StartKind::kRestoredRemote : StartKind::kRestored;
     if (manifest.ok()) {
@@ -177,6 +189,10 @@ absl::StatusOr<StartedInstance> ThawStarter::Start(StartRequest request) {
 absl::StatusOr<v1::Manifest> ThawStarter::Ready(const VersionState& version, absl::Time deadline, bool& remote) {
   const std::string& snapshot_id = version.snapshot().id();
   const std::string& version_id = version.spec().version_id();
+  {
+    absl::MutexLock lock(&mu_);
+    if (uncured_.contains(snapshot_id)) return Uncured(snapshot_id);
+  }
   absl::StatusOr<v1::Manifest> manifest;
   {
     absl::MutexLock lock(&laying_out_);
@@ -223,6 +239,25 @@ absl::StatusOr<v1::Manifest> ThawStarter::LayOut(const std::string& snapshot_id,
     deps_.snapshots.ReportGone(snapshot_id, std::string(ready.message()));
   }
   return ready;
+}
+
+absl::Status ThawStarter::CheckCured(const VersionState& version, const v1::Manifest& manifest) {
+  if (version.spec().freeze().accept_uncured() || deps_.engines.OfSnapshot(manifest.info().engine()).name() == "crac") {
+    return absl::OkStatus();
+  }
+  const bool cured = std::any_of(manifest.entries().begin(), manifest.entries().end(),
+                                 [](const v1::Entry& entry) { return entry.path() == kCuresFile; });
+  if (cured) return absl::OkStatus();
+  const std::string& snapshot_id = manifest.info().id();
+  {
+    absl::MutexLock lock(&mu_);
+    uncured_.insert(snapshot_id);
+  }
+  const absl::Status uncured = Uncured(snapshot_id);
+  const absl::Status quarantined = deps_.store.Quarantine(snapshot_id, uncured.message());
+  deps_.log->error("event=snapshot_uncured snapshot={} quarantine=\"{}\"", snapshot_id, quarantined.ToString());
+  deps_.snapshots.ReportGone(snapshot_id, std::string(uncured.message()));
+  return uncured;
 }
 
 void ThawStarter::CountRestoreFailure(const std::string& snapshot_id, const absl::Status& status) {

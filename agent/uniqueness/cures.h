@@ -40,6 +40,10 @@ CureReport JudgeCures(const std::vector<ProcessRandomness>& processes, const tha
 // FAILED_PRECONDITION, with the remedy, when something is uncured and the settings do not accept that.
 absl::Status MayFreeze(const CureReport& report, const thaw::common::v1::FreezeSettings& settings);
 
+// Writes the report into a diagnosis: its cures, and a finding for each that is lacking.
+void TellCures(const CureReport& report, const thaw::common::v1::FreezeSettings& settings,
+               thaw::common::v1::Diagnosis& diagnosis);
+
 // Adds to a function's environment what brings the cures into its processes: the shim and Node's hook. What the image
 // or the config has there is kept.
 void AddCures(const thaw::common::v1::FreezeSettings& settings, std::map<std::string, std::string>& env);
