@@ -185,6 +185,7 @@ FrozenInstance CriuCheckpointer::Freeze(const CheckpointRequest& request) {
   bool asleep = false;
   if (*fdk) {
     openers = ReadOpeners(CallAndWait(*request.connection, OpenersQuestion(deps_.clock.Now() + kStatusLimit)));
+    openers.pids = JavaProcesses(*randomness);
     const absl::Status prepared = Prepare(request, diagnosis);
     asleep = prepared.ok();
     if (!prepared.ok()) {

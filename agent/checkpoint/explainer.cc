@@ -10,7 +10,6 @@
 #include "agent/uniqueness/cures.h"
 #include "common/rpc/client.h"
 #include "common/status/reasons.h"
-#include "common/status/status_macros.h"
 
 namespace thaw::agent {
 
@@ -45,29 +44,42 @@ Diagnosis Explainer::LookAt(const Version& version, const std::string& instance_
   look.set_instance_id(instance_id);
   *look.mutable_at() = ToProto(deps_.clock.Now());
   look.set_occasion("look");
+  const absl::Status status = LookAt(version, init, look);
+  if (!status.ok()) {
+    look.set_error(absl::StrCat("instance ", instance_id, " could not be looked at: ", status.message()));
+  }
+  return look;
+}
+
+absl::Status Explainer::LookAt(const Version& version, SlotInit& init, Diagnosis& look) {
+  const auto& settings = version.state.spec().freeze();
+  // What one of the three can't tell, the others still do.
+  const absl::StatusOr<std::vector<ProcessRandomness>> processes = init.Randomness(options_.look_limit);
+  const absl::StatusOr<bool> fdk = HasFdk(deps_.images, version.state, deps_.clock.Now() + options_.look_limit);
   absl::StatusOr<std::vector<Finding>> findings = init.Look(options_.look_limit);
-  absl::StatusOr<bool> fdk = false;
-  absl::Status status = findings.status();
-  if (status.ok()) {
-    fdk = HasFdk(deps_.images, version.state, deps_.clock.Now() + options_.look_limit);
-    status = fdk.status();
+  if (findings.ok()) {
     // A function that has nothing in the way is asked nothing, so that nobody waits for its answer.
-    const bool ask = status.ok() && *fdk && std::any_of(findings->begin(), findings->end(), [](const Finding& finding) {
+    const bool ask = fdk.ok() && *fdk && std::any_of(findings->begin(), findings->end(), [](const Finding& finding) {
                        return finding.fd() >= 0;
                      });
-    const Openers openers = ask ? AskOpeners(version, instance_id) : Openers();
-    const ObstacleRules rules(version.state.spec().freeze());
+    Openers openers;
+    if (ask) openers = AskOpeners(version, look.instance_id());
+    if (processes.ok()) openers.pids = JavaProcesses(*processes);
+    const ObstacleRules rules(settings);
     for (Finding& finding : *findings) {
       rules.Decide(finding);
       openers.Explain(finding, look);
       *look.add_findings() = std::move(finding);
     }
   }
-  if (status.ok()) status = LookAtRandomness(version, *fdk, init, look);
-  if (!status.ok()) {
-    look.set_error(absl::StrCat("instance ", instance_id, " could not be looked at: ", status.message()));
+  // A JVM that writes itself is judged by nobody: docs/uniqueness.md says what becomes of its random numbers.
+  if (processes.ok() && fdk.ok() && version.state.spec().engine() != "crac") {
+    TellCures(JudgeCures(*processes, settings, *fdk), settings, look);
   }
-  return look;
+  absl::Status status = findings.status();
+  status.Update(fdk.status());
+  status.Update(processes.status());
+  return status;
 }
 
 Openers Explainer::AskOpeners(const Version& version, const std::string& instance_id) {
@@ -82,15 +94,6 @@ Openers Explainer::AskOpeners(const Version& version, const std::string& instanc
   Openers openers = ReadOpeners(*reply);
   if (absl::IsFailedPrecondition(reply->status())) openers.stacks = Diagnosis::STACKS_BUSY;
   return openers;
-}
-
-absl::Status Explainer::LookAtRandomness(const Version& version, bool fdk, SlotInit& init, Diagnosis& look) {
-  // A JVM that writes itself is judged by nobody: docs/uniqueness.md says what becomes of it.
-  if (version.state.spec().engine() == "crac") return absl::OkStatus();
-  ASSIGN_OR_RETURN(const std::vector<ProcessRandomness> processes, init.Randomness(options_.look_limit));
-  const auto& settings = version.state.spec().freeze();
-  TellCures(JudgeCures(processes, settings, fdk), settings, look);
-  return absl::OkStatus();
 }
 
 }  // namespace thaw::agent

@@ -55,10 +55,11 @@ class Explainer {
 
  private:
   thaw::common::v1::Diagnosis LookAt(const Version& version, const std::string& instance_id, SlotInit& init);
+  // Adds to `look` what a checkpoint would say of the instance now: what stands in its way, and which of its random numbers
+  // two restores would share. An error says what could not be found out.
+  absl::Status LookAt(const Version& version, SlotInit& init, thaw::common::v1::Diagnosis& look);
   // Who opened its descriptors; asked of functions with our FDK only.
   Openers AskOpeners(const Version& version, const std::string& instance_id);
-  // Which of its random numbers two restores would share: what a checkpoint would say of it now.
-  absl::Status LookAtRandomness(const Version& version, bool fdk, SlotInit& init, thaw::common::v1::Diagnosis& look);
 
   const Options options_;
   const Deps deps_;

@@ -21,8 +21,17 @@ absl::StatusOr<bool> HasFdk(ImageSource& images, const VersionState& version, ab
 void Openers::Explain(thaw::common::v1::Finding& finding, Diagnosis& diagnosis) const {
   if (finding.fd() < 0) return;
   diagnosis.set_stacks(stacks);
+  if (!pids.empty() && !pids.contains(finding.pid())) return;
   const auto opener = by_fd.find(finding.fd());
   if (opener != by_fd.end()) finding.mutable_opened_by()->Add(opener->second.begin(), opener->second.end());
+}
+
+std::set<int> JavaProcesses(const std::vector<ProcessRandomness>& processes) {
+  std::set<int> pids;
+  for (const ProcessRandomness& process : processes) {
+    if (process.has_java) pids.insert(process.pid);
+  }
+  return pids;
 }
 
 FunctionRequest OpenersQuestion(absl::Time deadline) {

@@ -149,6 +149,25 @@ TEST_F(ExplainerTest, WhoOpenedADescriptorIsAskedOfTheFunction) {
   EXPECT_EQ(look.error(), "");
 }
 
+TEST_F(ExplainerTest, AChildsDescriptorIsNotTakenForTheJvmsOfTheSameNumber) {
+  FakeSlotInit::Control& running = Run({{pb::OBSTACLE_KIND_TCP, 7}, {pb::OBSTACLE_KIND_FILE, 7}});
+  {
+    absl::MutexLock lock(&running.mu);
+    running.findings[0].set_pid(10001);
+    running.findings[1].set_pid(10009);
+    running.randomness.resize(2);
+    running.randomness[0].pid = 10001;
+    running.randomness[0].has_java = true;
+    running.randomness[0].shim = "---+";
+    running.randomness[1].pid = 10009;
+  }
+  answer_ = FunctionReply{200, {}, R"json({"descriptors":[{"fd":7,"opened_by":["com.shop.Db.connect(Db.java:31)"]}]})json"};
+  const pb::Diagnosis look = Look();
+  ASSERT_EQ(look.findings_size(), 2);
+  EXPECT_EQ(look.findings(0).opened_by_size(), 1);
+  EXPECT_EQ(look.findings(1).opened_by_size(), 0);
+}
+
 TEST_F(ExplainerTest, AFunctionWithNoDescriptorInTheWayIsAskedNothing) {
   Run({{pb::OBSTACLE_KIND_SHARED_MEMORY, -1}});
   EXPECT_EQ(Look().stacks(), pb::Diagnosis::STACKS_UNSPECIFIED);
