@@ -72,8 +72,9 @@ absl::Status Explainer::LookAt(const Version& version, SlotInit& init, Diagnosis
       *look.add_findings() = std::move(finding);
     }
   }
-  // A JVM that writes itself is judged by nobody: docs/uniqueness.md says what becomes of its random numbers.
-  if (processes.ok() && fdk.ok() && version.state.spec().engine() != "crac") {
+  if (version.state.spec().engine() == "crac") {
+    look.add_uncured(kUncuredByCrac);
+  } else if (processes.ok() && fdk.ok()) {
     TellCures(JudgeCures(*processes, settings, *fdk), settings, look);
   }
   absl::Status status = findings.status();

@@ -19,7 +19,7 @@
 
 namespace thaw::agent {
 
-// Answers what is known of a version's freezing on this node. Threads: any; Explain() blocks, at most three times
+// Answers what is known of a version's freezing on this node. Threads: any; Explain() blocks, at most five times
 // `look_limit` and once `question_limit` for each instance that it looks at.
 class Explainer {
  public:

@@ -1,10 +1,12 @@
 // What stands in a checkpoint's way, seen by the function's owner: named by `thaw snapshot explain`, and gone by a rule.
+#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "tests/system/suite.h"
 
 namespace thaw::testing {
@@ -132,6 +134,11 @@ TEST_F(ObstacleTest, AJavaFunctionWithTheAgent_TellsWhichCodeOpenedWhatIsInTheWa
   ASSERT_TRUE(absl::StartsWith(connected.body, "connected to ")) << connected.body;
   const std::string peer = absl::StrCat("-> 127.0.0.1:", connected.body.substr(std::string("connected to ").size()));
 
+  for (const char* which : {"first", "second"}) {
+    const absl::Time begun = absl::Now();
+    Diagnosed(id, "look");
+    std::printf("the %s look at a JVM, with thaw's own start: %.0f ms\n", which, absl::ToDoubleMilliseconds(absl::Now() - begun));
+  }
   const Json look = Diagnosed(id, "look");
   EXPECT_EQ(look["stacks"], "known") << look;
   EXPECT_EQ(look["error"], "") << look;

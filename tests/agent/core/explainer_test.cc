@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "agent/uniqueness/cures.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/fake_images.h"
 #include "tests/fakes/fake_slots.h"
@@ -222,9 +223,13 @@ TEST_F(ExplainerTest, ALookTellsWhatIsCuredAndWhatIsNotAsACheckpointWould) {
   version_->state.mutable_spec()->mutable_freeze()->add_without_cures("openssl");
   EXPECT_EQ(Look().findings_size(), 0);
 
-  // A JVM that writes itself has none of these.
+  // No cure of these reaches a JVM that writes itself.
   version_->state.mutable_spec()->set_engine("crac");
-  EXPECT_EQ(Look().cures_size(), 0);
+  const pb::Diagnosis crac = Look();
+  EXPECT_EQ(crac.cures_size(), 0);
+  ASSERT_EQ(crac.uncured_size(), 1);
+  EXPECT_EQ(crac.uncured(0), kUncuredByCrac);
+  EXPECT_EQ(crac.findings_size(), 0) << "the function has chosen its engine";
 }
 
 TEST_F(ExplainerTest, RandomNumbersThatCanNotBeLookedAtAreNotPassedOver) {

@@ -844,6 +844,8 @@ TEST_F(CracCheckpointerTest, JvmThatHasWrittenItselfIsPublishedAndItsInstanceIsG
   const auto published = checkpointer_of_engine_->Publish(request_, frozen, nullptr);
   ASSERT_TRUE(published.ok()) << published.status();
   EXPECT_EQ(published->snapshot.engine(), "crac criuengine");
+  ASSERT_EQ(published->snapshot.uncured_size(), 1) << "nobody asks its shim";
+  EXPECT_TRUE(absl::StartsWith(published->snapshot.uncured(0), "engine crac: "));
   EXPECT_EQ(slots_.control(1)->Orders(), (std::vector<std::string>{"start", "reset"})) << "the canary is a second JVM";
 }
 
