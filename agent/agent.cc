@@ -349,9 +349,13 @@ absl::Status Agent::Parts::Serve() {
       [this](const std::string& version_id) -> std::optional<Explainer::Version> {
         const std::shared_ptr<VersionPool> version = pool_->Find(version_id);
         if (version == nullptr) return std::nullopt;
-        return Explainer::Version{version->state().spec().freeze(), version->ControlDirs()};
+        return Explainer::Version{version->state(), version->ControlDirs(),
+                                  [version](const std::string& instance_id, FunctionRequest question,
+                                            FunctionConnection::Done done) {
+                                    version->Ask(instance_id, std::move(question), std::move(done));
+                                  }};
       },
-      *connector_, diagnoses_, clock_});
+      *connector_, *images_, diagnoses_, clock_});
   FunctionsService::Options functions;
   functions.max_body_bytes = options_.max_body_bytes;
   functions_service_ = std::make_unique<FunctionsService>(

@@ -13,6 +13,7 @@
 #include "absl/time/clock.h"
 #include "agent/checkpoint/function_call.h"
 #include "agent/checkpoint/refusal.h"
+#include "agent/uniqueness/cures.h"
 #include "common/rpc/client.h"
 #include "common/status/reasons.h"
 #include "common/status/status_macros.h"
@@ -81,6 +82,7 @@ FrozenInstance CracCheckpointer::Freeze(const CheckpointRequest& request) {
     Record(request, findings, frozen.status);
     return frozen;
   }
+  frozen.cures.uncured = {kUncuredByCrac};
   frozen.dump_dir = dump_dir;
   frozen.engine = absl::StrCat("crac ", image->labels.at(kCracEngineLabel));
   return frozen;
@@ -95,6 +97,7 @@ void CracCheckpointer::Record(const CheckpointRequest& request, const std::vecto
   *diagnosis.mutable_at() = ToProto(deps_.clock.Now());
   diagnosis.set_occasion("checkpoint");
   diagnosis.mutable_findings()->Add(findings.begin(), findings.end());
+  diagnosis.add_uncured(kUncuredByCrac);
   diagnosis.set_error(std::string(status.message()));
   deps_.diagnoses->Add(request.version.spec().version_id(), std::move(diagnosis));
 }

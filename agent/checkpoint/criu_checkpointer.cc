@@ -30,7 +30,6 @@
 namespace thaw::agent {
 namespace {
 
-constexpr char kFdkLabel[] = "io.thaw.fdk";
 constexpr absl::Duration kReadyLimit = absl::Seconds(5);
 constexpr absl::Duration kResetLimit = absl::Seconds(10);
 constexpr absl::Duration kRandomnessLimit = absl::Seconds(10);
@@ -41,17 +40,6 @@ absl::Status Refused(absl::Status status, absl::string_view function) {
                     absl::IsDeadlineExceeded(status)    ? reason::kCheckpointTimeout
                     : absl::IsResourceExhausted(status) ? reason::kDiskFull
                                                         : reason::kCheckpointRefused);
-}
-
-thaw::common::v1::Finding UncuredFinding(const std::string& uncured, bool blocks) {
-  thaw::common::v1::Finding finding;
-  finding.set_kind(thaw::common::v1::OBSTACLE_KIND_RANDOMNESS);
-  finding.set_what(uncured);
-  finding.set_fd(-1);
-  finding.set_action(blocks ? thaw::common::v1::OBSTACLE_ACTION_ERROR : thaw::common::v1::OBSTACLE_ACTION_IGNORE);
-  finding.set_blocks(blocks);
-  finding.set_remedy("have the cure put in place, or say `accept_uncured` where equal random numbers do no harm");
-  return finding;
 }
 
 // OK when the restored process has answered `question` with 200.
@@ -75,11 +63,6 @@ std::string ListenerLink(const std::string& iofs_dir) {
 
 }  // namespace
 
-absl::StatusOr<bool> CriuCheckpointer::HasFdk(const VersionState& version) {
-  ASSIGN_OR_RETURN(const ImageInfo image, deps_.images.Ensure(version, deps_.clock.Now() + kStatusLimit));
-  return image.labels.contains(kFdkLabel);
-}
-
 absl::Status CriuCheckpointer::Prepare(const CheckpointRequest& request, thaw::common::v1::Diagnosis& diagnosis) {
   // The event can come before the answer is read.
   auto ready = std::make_shared<absl::Notification>();
@@ -98,21 +81,9 @@ absl::Status CriuCheckpointer::Prepare(const CheckpointRequest& request, thaw::c
   return absl::OkStatus();
 }
 
-std::map<int, std::vector<std::string>> CriuCheckpointer::AskOpeners(const CheckpointRequest& request) {
-  const absl::StatusOr<FunctionReply> reply =
-      AskFdk(*request.connection, "GET", "/thaw/descriptors", deps_.clock.Now() + kStatusLimit);
-  // An FDK without the agent that traces descriptors answers 404.
-  if (!reply.ok() || reply->status != 200) return {};
-  return OpeningStacks(reply->body);
-}
-
 absl::StatusOr<DumpReport> CriuCheckpointer::LookAndDump(const CheckpointRequest& request, const std::string& dump_name,
-                                                         const std::map<int, std::vector<std::string>>& openers,
+                                                         const Openers& openers,
                                                          thaw::common::v1::Diagnosis& diagnosis) {
-  const auto explain = [&](thaw::common::v1::Finding& finding) {
-    const auto opener = openers.find(finding.fd());
-    if (opener != openers.end()) finding.mutable_opened_by()->Add(opener->second.begin(), opener->second.end());
-  };
   const ObstacleRules rules(request.version.spec().freeze());
   ASSIGN_OR_RETURN(std::vector<thaw::common::v1::Finding> found, request.slot->init().Look(kStatusLimit));
   DumpOrder order;
@@ -120,7 +91,7 @@ absl::StatusOr<DumpReport> CriuCheckpointer::LookAndDump(const CheckpointRequest
   int blocks = 0;
   for (thaw::common::v1::Finding& finding : found) {
     rules.Decide(finding);
-    explain(finding);
+    openers.Explain(finding, diagnosis);
     if (finding.blocks() && blocks++ == 0) blocking = &finding;
     if (!finding.blocks()) order.actions.push_back(finding);
     *diagnosis.add_findings() = finding;
@@ -139,7 +110,7 @@ absl::StatusOr<DumpReport> CriuCheckpointer::LookAndDump(const CheckpointRequest
   if (const auto told = DiagnosisOf(report.status()); told.has_value()) {
     diagnosis.set_raw_log(told->raw_log());
     for (thaw::common::v1::Finding finding : told->findings()) {
-      explain(finding);
+      openers.Explain(finding, diagnosis);
       finding.set_action(thaw::common::v1::OBSTACLE_ACTION_ERROR);
       finding.set_blocks(true);
       *diagnosis.add_findings() = std::move(finding);
@@ -193,7 +164,7 @@ FrozenInstance CriuCheckpointer::Freeze(const CheckpointRequest& request) {
                             name);
     return frozen;
   }
-  const absl::StatusOr<bool> fdk = HasFdk(request.version);
+  const absl::StatusOr<bool> fdk = HasFdk(deps_.images, request.version, deps_.clock.Now() + kStatusLimit);
   if (!fdk.ok()) {
     frozen.status = fdk.status();
     return frozen;
@@ -206,12 +177,8 @@ FrozenInstance CriuCheckpointer::Freeze(const CheckpointRequest& request) {
   }
   frozen.cures = JudgeCures(*randomness, settings, *fdk);
   thaw::common::v1::Diagnosis diagnosis = NewDiagnosis(request, "checkpoint");
-  diagnosis.mutable_cures()->Add(frozen.cures.cures.begin(), frozen.cures.cures.end());
-  diagnosis.mutable_uncured()->Add(frozen.cures.uncured.begin(), frozen.cures.uncured.end());
   const absl::Status may = MayFreeze(frozen.cures, settings);
-  for (const std::string& uncured : frozen.cures.uncured) {
-    *diagnosis.add_findings() = UncuredFinding(uncured, /*blocks=*/!may.ok());
-  }
+  TellCures(frozen.cures, settings, diagnosis);
   if (!may.ok()) {
     frozen.status = Refused(may, name);
     Record(request, std::move(diagnosis), frozen.status);
@@ -224,10 +191,11 @@ FrozenInstance CriuCheckpointer::Freeze(const CheckpointRequest& request) {
                             name);
     return frozen;
   }
-  std::map<int, std::vector<std::string>> openers;
+  Openers openers;
   bool asleep = false;
   if (*fdk) {
-    openers = AskOpeners(request);
+    openers = ReadOpeners(CallAndWait(*request.connection, OpenersQuestion(deps_.clock.Now() + kStatusLimit)));
+    openers.pids = JavaProcesses(*randomness);
     const absl::Status prepared = Prepare(request, diagnosis);
     asleep = prepared.ok();
     if (!prepared.ok()) {
@@ -336,7 +304,7 @@ absl::StatusOr<Checkpointer::Published> CriuCheckpointer::Publish(const Checkpoi
   draft.set_resume_marker(frozen.report.resume_marker);
   draft.set_uid(frozen.report.uid);
   draft.set_gid(frozen.report.gid);
-  ASSIGN_OR_RETURN(const bool fdk, HasFdk(request.version));
+  ASSIGN_OR_RETURN(const bool fdk, HasFdk(deps_.images, request.version, deps_.clock.Now() + kStatusLimit));
   if (!fdk) draft.set_listener_link(ListenerLink(request.slot->iofs_dir()));
 
   if (canary_slot == nullptr) {

@@ -1,13 +1,13 @@
 #ifndef THAW_AGENT_CHECKPOINT_CRIU_CHECKPOINTER_H_
 #define THAW_AGENT_CHECKPOINT_CRIU_CHECKPOINTER_H_
 
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "agent/checkpoint/checkpointer.h"
 #include "agent/checkpoint/diagnosis_log.h"
+#include "agent/checkpoint/fdk_questions.h"
 #include "agent/metrics.h"
 #include "agent/cpu/node_cpu.h"
 #include "agent/snapshot/store.h"
@@ -54,16 +54,11 @@ class CriuCheckpointer final : public Checkpointer {
                                     std::unique_ptr<Slot> canary_slot) override;
 
  private:
-  // Whether the function's image has our FDK, which takes part.
-  absl::StatusOr<bool> HasFdk(const VersionState& version);
   // Step 1: FAILED_PRECONDITION with the function's reason when one of its resources refuses; `diagnosis` gets all causes.
   absl::Status Prepare(const CheckpointRequest& request, thaw::common::v1::Diagnosis& diagnosis);
-  // Who opened which descriptor, where the function's FDK knows; asked while its connection is open.
-  std::map<int, std::vector<std::string>> AskOpeners(const CheckpointRequest& request);
   // Step 3: looks for what is in the way, has the function's rules decide, and dumps. `diagnosis` gets what was found.
   absl::StatusOr<DumpReport> LookAndDump(const CheckpointRequest& request, const std::string& dump_name,
-                                         const std::map<int, std::vector<std::string>>& openers,
-                                         thaw::common::v1::Diagnosis& diagnosis);
+                                         const Openers& openers, thaw::common::v1::Diagnosis& diagnosis);
   thaw::common::v1::Diagnosis NewDiagnosis(const CheckpointRequest& request, const char* occasion) const;
   void Record(const CheckpointRequest& request, thaw::common::v1::Diagnosis diagnosis, const absl::Status& status);
   void RecordCanary(const CheckpointRequest& request, const absl::Status& canary, const absl::Status& failed);

@@ -155,6 +155,9 @@ class Slot {
   // The function runs again and its shims have answered: links, marker, answer.
   void CompleteRestore(const Job& job, const CriuRun::Result& result, Outcome outcome);
 
+  // Has an order that came while shims are being looked at carried out after that, so that somebody's look refuses no
+  // checkpoint. False when too many wait already.
+  bool AfterShimWait(std::function<void()> order);
   // Sends the request to all shims of the function, and calls `done` when each has answered, or with an error when one
   // has not in time. At once when there is none. One at a time.
   void AskShims(ShimRequest request, CureSet without, ShimsAnswered done);
@@ -193,6 +196,7 @@ class Slot {
   std::optional<Function> function_;
   std::unique_ptr<Job> job_;
   std::unique_ptr<ShimWait> shim_wait_;
+  std::vector<std::function<void()>> after_shim_wait_;
   RandomFacts random_facts_;
   std::optional<Ending> ending_;
   std::optional<int> first_process_status_;

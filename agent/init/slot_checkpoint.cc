@@ -74,7 +74,9 @@ void Slot::BeginJob(std::unique_ptr<Job> job, const CriuRun::Options& options, i
 }
 
 void Slot::DoDump(uint64_t peer, uint64_t id, const DumpOrder& order) {
-  if (state_ != State::kRunning || ending_ || shim_wait_) {
+  const bool running = state_ == State::kRunning && !ending_;
+  if (running && shim_wait_ && AfterShimWait([this, peer, id, order] { DoDump(peer, id, order); })) return;
+  if (!running || shim_wait_) {
     return AnswerError(peer, id, Outcome(Code::kFailedPrecondition, "nothing to dump: no function runs in this slot, "
                                                                     "or it is being dumped or killed"));
   }

@@ -1,5 +1,6 @@
 // The part of Slot that has to do with random numbers (docs/uniqueness.md).
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "agent/init/child_process.h"
 #include "agent/init/go_random.h"
@@ -16,6 +17,8 @@ constexpr int64_t kShimLimitMs = 3000;
 // A JVM walks its heap: a few seconds for the largest that a function can have.
 constexpr int64_t kPrepareLimitMs = 10000;
 constexpr std::chrono::milliseconds kShimPollInterval{1};
+// More never overlap: a checkpoint's and a few people's.
+constexpr size_t kMostWaitingOrders = 16;
 
 }  // namespace
 
@@ -43,10 +46,19 @@ void Slot::EndShimWait(const Outcome& outcome) {
   const std::unique_ptr<ShimWait> wait = std::move(shim_wait_);
   loop_.Cancel(wait->timer);
   wait->done(outcome, wait->round.shims());
+  for (const std::function<void()>& order : std::exchange(after_shim_wait_, {})) order();
+}
+
+bool Slot::AfterShimWait(std::function<void()> order) {
+  if (after_shim_wait_.size() >= kMostWaitingOrders) return false;
+  after_shim_wait_.push_back(std::move(order));
+  return true;
 }
 
 void Slot::DoRandomness(uint64_t peer, uint64_t id) {
-  if (state_ != State::kRunning || ending_ || shim_wait_) {
+  const bool running = state_ == State::kRunning && !ending_;
+  if (running && shim_wait_ && AfterShimWait([this, peer, id] { DoRandomness(peer, id); })) return;
+  if (!running || shim_wait_) {
     return AnswerError(peer, id, Outcome(Code::kFailedPrecondition, "no function runs in this slot, or it is being dumped or "
                                                                     "killed, so its random numbers can't be looked at"));
   }

@@ -460,10 +460,7 @@ void VersionPool::BecomeIdle(const InstancePtr& instance, Actions& actions) {
     MaybeAskForCheckpoint(instance, actions);
     return;
   }
-  instance->idle_timer =
-      deps_.timers.RunAfter(FromProto(state_.spec().idle_timeout()), [weak = weak_from_this(), id = instance->id()] {
-        if (auto self = weak.lock()) self->OnIdleTimeout(id);
-      });
+  ArmIdleTimer(instance);
   MaybeAskForCheckpoint(instance, actions);
 }
 
@@ -478,10 +475,8 @@ void VersionPool::OnIdleTimeout(const std::string& instance_id) {
   if (instance->state() != InstanceState::kIdle || deps_.clock.Now() - instance->idle_since < idle_timeout) return;
   if (checkpoint_instance_ == instance_id) {
     // The scheduler is being asked; the answer is on its way, and stopping now would waste a warm instance.
-    instance->idle_timer = deps_.timers.RunAfter(idle_timeout, [weak = weak_from_this(), instance_id] {
-      if (auto self = weak.lock()) self->OnIdleTimeout(instance_id);
-    });
     instance->idle_since = deps_.clock.Now();
+    ArmIdleTimer(instance);
     checkpoint_instance_.clear();
     return;
   }

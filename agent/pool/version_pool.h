@@ -136,6 +136,15 @@ class VersionPool : public std::enable_shared_from_this<VersionPool> {
   // The scheduler that was asked may never have heard it (its stream was opened anew): the next answered call asks again.
   void ForgetCheckpointRequest() ABSL_LOCKS_EXCLUDED(mu_);
 
+  // version_pool_ask.cc. A question of the agent's own to an idle instance's FDK, which the caller knows to be ours. It is no
+  // call: nothing counts it, and the instance's idle time goes on. A call that comes meanwhile and finds no other instance
+  // waits for it, so `question.deadline` is to be near. `done` is called once, any thread, and must not block. Errors are
+  // those of FunctionConnection::Call() (the instance stays: whether it still serves, its next call finds out) and:
+  //
+  //   NOT_FOUND            no such instance here
+  //   FAILED_PRECONDITION  it is not idle; nothing was asked
+  void Ask(const std::string& instance_id, FunctionRequest question, FunctionConnection::Done done) ABSL_LOCKS_EXCLUDED(mu_);
+
   // Something found after a restart of the agent. An instance is idle and gets its connection here.
   void AdoptInstance(std::string instance_id, std::unique_ptr<Slot> slot, std::unique_ptr<FunctionConnection> connection,
                      std::uint64_t answered, bool sealed) ABSL_LOCKS_EXCLUDED(mu_);
@@ -202,6 +211,10 @@ class VersionPool : public std::enable_shared_from_this<VersionPool> {
 
   void BecomeIdle(const InstancePtr& instance, Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void OnIdleTimeout(const std::string& instance_id) ABSL_LOCKS_EXCLUDED(mu_);
+  // Has an idle instance stopped when its rest has lasted as long as it may.
+  void ArmIdleTimer(const InstancePtr& instance) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // After Ask(): the instance is where it was, unless something has waited for it.
+  void OnAsked(const InstancePtr& instance) ABSL_LOCKS_EXCLUDED(mu_);
   void Stop(const InstancePtr& instance, Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void OnStopped(const InstancePtr& instance, std::unique_ptr<Slot> emptied) ABSL_LOCKS_EXCLUDED(mu_);
   void OnInitEvent(const std::string& instance_id, const InitEvent& event) ABSL_LOCKS_EXCLUDED(mu_);

@@ -24,6 +24,15 @@ constexpr absl::Duration kResetLimit = absl::Seconds(10);
 constexpr absl::Duration kStartOrderLimit = absl::Seconds(10);
 constexpr absl::Duration kShortestRestoreLimit = absl::Seconds(1);
 
+// What each dump leaves for the cures of its restores (agent/init/unique_shim.h: kUniquePlanName).
+constexpr char kCuresFile[] = "files/unique";
+
+absl::Status Uncured(const std::string& snapshot_id) {
+  return absl::FailedPreconditionError(
+      absl::StrCat("snapshot ", snapshot_id, " was made before Thaw cured random numbers, so all its restores would draw the "
+                   "same: it is given up; another is made by the function's policy, or with `thaw snapshot create`"));
+}
+
 bool MayThaw(const VersionState& version) { return version.spec().checkpoint().mode() != CheckpointPolicy::MODE_NEVER; }
 
 }  // namespace
@@ -164,9 +173,10 @@ absl::Status ThawStarter::Thaw(const StartRequest& request, StartedInstance& sta
   bool remote = false;
   const absl::StatusOr<v1::Manifest> manifest =
       Ready(request.version, std::min(deps_.clock.Now() + options_.fetch_limit, request.call_deadline), remote);
+  const absl::Status cured = manifest.ok() ? CheckCured(request.version, *manifest) : manifest.status();
   phases.fetch += watch.Lap();
   started.record.kind = remote ? StartKind::kRestoredRemote : StartKind::kRestored;
-  RETURN_IF_ERROR(manifest.status());
+  RETURN_IF_ERROR(cured);
   const Given given = MakeGiven(request.version, true);
   const absl::Duration left = request.call_deadline - deps_.clock.Now();
   absl::StatusOr<std::unique_ptr<FunctionConnection>> connection =
@@ -190,6 +200,10 @@ absl::Status ThawStarter::Thaw(const StartRequest& request, StartedInstance& sta
 absl::StatusOr<v1::Manifest> ThawStarter::Ready(const VersionState& version, absl::Time deadline, bool& remote) {
   const std::string& snapshot_id = version.snapshot().id();
   const std::string& version_id = version.spec().version_id();
+  {
+    absl::MutexLock lock(&mu_);
+    if (uncured_.contains(snapshot_id)) return Uncured(snapshot_id);
+  }
   absl::StatusOr<v1::Manifest> manifest;
   {
     absl::MutexLock lock(&laying_out_);
@@ -236,6 +250,25 @@ absl::StatusOr<v1::Manifest> ThawStarter::LayOut(const std::string& snapshot_id,
     deps_.snapshots.ReportGone(snapshot_id, std::string(ready.message()));
   }
   return ready;
+}
+
+absl::Status ThawStarter::CheckCured(const VersionState& version, const v1::Manifest& manifest) {
+  if (version.spec().freeze().accept_uncured() || deps_.engines.OfSnapshot(manifest.info().engine()).name() == "crac") {
+    return absl::OkStatus();
+  }
+  const bool cured = std::any_of(manifest.entries().begin(), manifest.entries().end(),
+                                 [](const v1::Entry& entry) { return entry.path() == kCuresFile; });
+  if (cured) return absl::OkStatus();
+  const std::string& snapshot_id = manifest.info().id();
+  {
+    absl::MutexLock lock(&mu_);
+    uncured_.insert(snapshot_id);
+  }
+  const absl::Status uncured = Uncured(snapshot_id);
+  const absl::Status quarantined = deps_.store.Quarantine(snapshot_id, uncured.message());
+  deps_.log->error("event=snapshot_uncured snapshot={} quarantine=\"{}\"", snapshot_id, quarantined.ToString());
+  deps_.snapshots.ReportGone(snapshot_id, std::string(uncured.message()));
+  return uncured;
 }
 
 void ThawStarter::CountRestoreFailure(const std::string& snapshot_id, const absl::Status& status) {

@@ -7,6 +7,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/synchronization/mutex.h"
 #include "agent/cpu/node_cpu.h"
 #include "agent/metrics.h"
@@ -72,6 +73,9 @@ class ThawStarter final : public InstanceStarter {
   // Restores the version's snapshot into `started.slot`, which is null afterwards where a failed restore has cost it. Notes
   // phases and kind.
   absl::Status Thaw(const StartRequest& request, StartedInstance& started, Stopwatch& watch) ABSL_LOCKS_EXCLUDED(mu_);
+  // FAILED_PRECONDITION when the snapshot holds no word of its random numbers, and is given up by that: it is older than the
+  // cures (docs/uniqueness.md). OK where the function accepts that, and for a JVM that has written itself.
+  absl::Status CheckCured(const VersionState& version, const v1::Manifest& manifest) ABSL_LOCKS_EXCLUDED(mu_);
   // Has the snapshot laid out and verified; `remote` is set when it had to be fetched.
   absl::StatusOr<v1::Manifest> Ready(const VersionState& version, absl::Time deadline, bool& remote)
       ABSL_LOCKS_EXCLUDED(laying_out_);
@@ -89,6 +93,8 @@ class ThawStarter final : public InstanceStarter {
   absl::Mutex laying_out_;
   absl::Mutex mu_;
   absl::flat_hash_map<std::string, int> restore_failures_ ABSL_GUARDED_BY(mu_);
+  // Given up by CheckCured(), so that they are not fetched again from nodes that have not met them yet. Nobody makes more.
+  absl::flat_hash_set<std::string> uncured_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace thaw::agent

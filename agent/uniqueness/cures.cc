@@ -130,6 +130,21 @@ absl::Status MayFreeze(const CureReport& report, const FreezeSettings& settings)
                    "; or accept that with `accept-uncured: true` under `thaw:` in func.yaml"));
 }
 
+void TellCures(const CureReport& report, const FreezeSettings& settings, thaw::common::v1::Diagnosis& diagnosis) {
+  const bool blocks = !MayFreeze(report, settings).ok();
+  diagnosis.mutable_cures()->Add(report.cures.begin(), report.cures.end());
+  for (const std::string& uncured : report.uncured) {
+    diagnosis.add_uncured(uncured);
+    thaw::common::v1::Finding& finding = *diagnosis.add_findings();
+    finding.set_kind(thaw::common::v1::OBSTACLE_KIND_RANDOMNESS);
+    finding.set_what(uncured);
+    finding.set_fd(-1);
+    finding.set_action(blocks ? thaw::common::v1::OBSTACLE_ACTION_ERROR : thaw::common::v1::OBSTACLE_ACTION_IGNORE);
+    finding.set_blocks(blocks);
+    finding.set_remedy("have the cure put in place, or say `accept-uncured` where equal random numbers do no harm");
+  }
+}
+
 void AddCures(const FreezeSettings& settings, std::map<std::string, std::string>& env) {
   const bool node = !IsWithout(settings, cure::kNodeMathRandom);
   if (!node && IsWithout(settings, cure::kOpenssl) && IsWithout(settings, cure::kPythonRandom) &&

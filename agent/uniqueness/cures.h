@@ -32,6 +32,10 @@ struct CureReport {
   std::vector<std::string> switched_off;
 };
 
+// Of functions with engine crac: no cure of the agent's reaches them (docs/uniqueness.md says why, and what to do).
+inline constexpr char kUncuredByCrac[] =
+    "engine crac: after its restore only what our FDK and the JDK reach is seeded anew; seed other generators in afterRestore";
+
 // Decides, from what init has seen of the processes, which cures are in place. `has_fdk`: the image's Java FDK is ours,
 // which seeds the JDK's generators itself where the shim can't.
 CureReport JudgeCures(const std::vector<ProcessRandomness>& processes, const thaw::common::v1::FreezeSettings& settings,
@@ -39,6 +43,10 @@ CureReport JudgeCures(const std::vector<ProcessRandomness>& processes, const tha
 
 // FAILED_PRECONDITION, with the remedy, when something is uncured and the settings do not accept that.
 absl::Status MayFreeze(const CureReport& report, const thaw::common::v1::FreezeSettings& settings);
+
+// Writes the report into a diagnosis: its cures, and a finding for each that is lacking.
+void TellCures(const CureReport& report, const thaw::common::v1::FreezeSettings& settings,
+               thaw::common::v1::Diagnosis& diagnosis);
 
 // Adds to a function's environment what brings the cures into its processes: the shim and Node's hook. What the image
 // or the config has there is kept.

@@ -20,6 +20,9 @@
 namespace thaw::cli {
 namespace {
 
+// Where our Java image has the agent that remembers who opened a descriptor.
+constexpr char kTellOpeners[] = "JAVA_TOOL_OPTIONS=-javaagent:/function/runtime/thaw-descriptors-0.1.0.jar";
+
 struct ExplainArguments {
   std::string function;
   bool raw_log = false;
@@ -32,6 +35,12 @@ std::string Word(const std::string& name, absl::string_view prefix) {
 std::string KindWord(commonpb::ObstacleKind kind) { return Word(commonpb::ObstacleKind_Name(kind), "OBSTACLE_KIND_"); }
 std::string ActionWord(commonpb::ObstacleAction action) {
   return Word(commonpb::ObstacleAction_Name(action), "OBSTACLE_ACTION_");
+}
+
+// Empty where nobody was asked for them.
+std::string StacksWord(commonpb::Diagnosis::Stacks stacks) {
+  if (stacks == commonpb::Diagnosis::STACKS_UNSPECIFIED) return "";
+  return Word(commonpb::Diagnosis::Stacks_Name(stacks), "STACKS_");
 }
 
 nlohmann::ordered_json FindingJson(const commonpb::Finding& finding) {
@@ -57,6 +66,7 @@ nlohmann::ordered_json DiagnosisJson(const commonpb::Diagnosis& diagnosis) {
   json["error"] = diagnosis.error();
   json["findings"] = nlohmann::ordered_json::array();
   for (const auto& finding : diagnosis.findings()) json["findings"].push_back(FindingJson(finding));
+  json["stacks"] = StacksWord(diagnosis.stacks());
   json["raw_log"] = diagnosis.raw_log();
   json["cures"] = nlohmann::ordered_json::array();
   for (const std::string& cure : diagnosis.cures()) json["cures"].push_back(cure);
@@ -73,7 +83,22 @@ std::string Heading(const commonpb::Diagnosis& diagnosis, absl::Time now) {
   return text;
 }
 
-void PrintDiagnosis(Context& context, const commonpb::Diagnosis& diagnosis) {
+// Why nothing is known of who opened the descriptors, and how to get it; empty where that is known, or can't be had.
+std::string AboutStacks(const commonpb::Diagnosis& diagnosis, const std::string& function) {
+  switch (diagnosis.stacks()) {
+    case commonpb::Diagnosis::STACKS_OFF:
+      return absl::StrCat("who opened them is not known: `thaw functions update ", function, " --config ", kTellOpeners,
+                          "` has the JVM remember it from its next start on\n");
+    case commonpb::Diagnosis::STACKS_BUSY:
+      return "who opened them was not asked, as the instance had work to do: ask again\n";
+    case commonpb::Diagnosis::STACKS_UNANSWERED:
+      return "who opened them was asked, and the function did not answer: ask again\n";
+    default:
+      return "";
+  }
+}
+
+void PrintDiagnosis(Context& context, const commonpb::Diagnosis& diagnosis, const std::string& function) {
   const Terminal terminal = context.out_terminal();
   const bool blocked = !diagnosis.error().empty() || std::any_of(diagnosis.findings().begin(), diagnosis.findings().end(),
                                                                   [](const auto& finding) { return finding.blocks(); });
@@ -98,6 +123,7 @@ void PrintDiagnosis(Context& context, const commonpb::Diagnosis& diagnosis) {
                     finding.remedy()});
     }
     context.Print(table.Render(terminal));
+    context.Print(AboutStacks(diagnosis, function));
     for (const auto& finding : diagnosis.findings()) {
       if (finding.opened_by_size() < 2) continue;
       context.Print(absl::StrCat(KindWord(finding.kind()), " ", finding.what(), " was opened at\n  ",
@@ -145,7 +171,7 @@ absl::Status Explain(Context& context, const ExplainArguments& arguments) {
   context.Print(absl::StrCat("version ", ShortId(known.version_id()), ", frozen ", CheckpointWord(known.policy()), "\n\n"));
   for (int i = 0; i < known.diagnoses_size(); ++i) {
     if (i > 0) context.Print("\n");
-    PrintDiagnosis(context, known.diagnoses(i));
+    PrintDiagnosis(context, known.diagnoses(i), arguments.function);
   }
   return absl::OkStatus();
 }

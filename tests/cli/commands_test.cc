@@ -464,6 +464,35 @@ TEST_F(CommandsTest, SnapshotExplainIsATableWithTheRemedyOfEach) {
   EXPECT_EQ(env_.out.str(), "Error (a.c:1): something\n");
 }
 
+TEST_F(CommandsTest, SnapshotExplainSaysHowToGetStacksThatAreMissing) {
+  gatewaypb::ExplainFreezingResponse known;
+  auto& look = *known.add_diagnoses();
+  look.set_occasion("look");
+  auto& finding = *look.add_findings();
+  finding.set_kind(commonpb::OBSTACLE_KIND_TCP);
+  finding.set_what("10.0.0.2:41022 -> 10.0.0.7:5432");
+  finding.set_fd(14);
+  const auto explain = [&](commonpb::Diagnosis::Stacks stacks) {
+    look.set_stacks(stacks);
+    env_.client->explanation = known;
+    env_.out.str("");
+    EXPECT_EQ(Run({"snapshot", "explain", "shop/hello"}), 0);
+    return env_.out.str();
+  };
+  EXPECT_THAT(explain(commonpb::Diagnosis::STACKS_OFF),
+              HasSubstr("`thaw functions update shop/hello --config "
+                        "JAVA_TOOL_OPTIONS=-javaagent:/function/runtime/thaw-descriptors-0.1.0.jar`"));
+  EXPECT_THAT(explain(commonpb::Diagnosis::STACKS_BUSY), HasSubstr("had work to do: ask again\n"));
+  EXPECT_THAT(explain(commonpb::Diagnosis::STACKS_UNANSWERED), HasSubstr("did not answer"));
+  EXPECT_THAT(explain(commonpb::Diagnosis::STACKS_UNSPECIFIED), Not(HasSubstr("who opened them")));
+  EXPECT_THAT(explain(commonpb::Diagnosis::STACKS_KNOWN), Not(HasSubstr("who opened them")));
+  explain(commonpb::Diagnosis::STACKS_OFF);
+  env_.out.str("");
+  EXPECT_EQ(Run({"snapshot", "explain", "shop/hello", "--json"}), 0);
+  EXPECT_EQ(Json()["diagnoses"][0]["stacks"], "off");
+  EXPECT_THAT(env_.out.str(), Not(HasSubstr("javaagent"))) << "programs know what to do, or ask the docs";
+}
+
 TEST_F(CommandsTest, SnapshotExplainSaysWhenNothingIsInTheWay) {
   gatewaypb::ExplainFreezingResponse known;
   known.add_diagnoses()->set_occasion("look");

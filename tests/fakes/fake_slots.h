@@ -31,6 +31,7 @@ class FakeSlotInit final : public agent::SlotInit {
     agent::RestoreOrder last_restore ABSL_GUARDED_BY(mu);
     agent::DumpOrder last_dump ABSL_GUARDED_BY(mu);
     std::vector<agent::ProcessRandomness> randomness ABSL_GUARDED_BY(mu);
+    absl::Status randomness_result ABSL_GUARDED_BY(mu);
     agent::Given last_given ABSL_GUARDED_BY(mu);
     absl::Status give_result ABSL_GUARDED_BY(mu);
     // What a look finds.
@@ -99,6 +100,7 @@ class FakeSlotInit final : public agent::SlotInit {
   }
   absl::StatusOr<std::vector<agent::ProcessRandomness>> Randomness(absl::Duration) override {
     absl::MutexLock lock(&control_->mu);
+    if (!control_->randomness_result.ok()) return control_->randomness_result;
     return control_->randomness;
   }
   absl::Status Resume(absl::string_view why_not, absl::Duration) override {

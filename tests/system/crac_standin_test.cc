@@ -66,6 +66,7 @@ TEST_F(CracStandInTest, StandInIsFrozenByItselfAndRestoredHereAndOnAnotherNode) 
   ASSERT_TRUE(Eventually([&] { return cluster().Snapshots(id).size() == 1; }, absl::Seconds(60)))
       << cluster().Log("a") << FunctionLogs("a");
   EXPECT_EQ(cluster().Snapshots(id)[0].engine(), "crac standin");
+  EXPECT_EQ(cluster().Snapshots(id)[0].uncured_size(), 1) << "no cure of ours reaches it";
 
   const Answer here = Call(id, "file", "a");
   EXPECT_TRUE(StartedAs(here, gw::START_KIND_RESTORED));

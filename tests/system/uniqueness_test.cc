@@ -52,7 +52,13 @@ class UniquenessTest : public ClusterTest {
 
 TEST_F(UniquenessTest, WhatCanNotBeCuredIsNotFrozenAndTheReasonIsSaid) {
   const std::string id = CreateUncurable(false, "");
-  for (int i = 0; i < 5; ++i) ASSERT_TRUE(cluster().Invoke(id, "", "a").ok());
+  ASSERT_TRUE(cluster().Invoke(id, "", "a").ok());
+  // Before anybody has tried to freeze it.
+  const CommandResult look =
+      RunCommand({THAW_CLI_BINARY, "--server", cluster().gateway_address(), "snapshot", "explain", id});
+  EXPECT_TRUE(absl::StrContains(look.out, "it can't be frozen")) << look.out << look.err;
+  EXPECT_TRUE(absl::StrContains(look.out, "openssl: /native has an OpenSSL of its own inside")) << look.out;
+  for (int i = 1; i < 5; ++i) ASSERT_TRUE(cluster().Invoke(id, "", "a").ok());
   EXPECT_TRUE(Eventually([&] {
     return absl::StrContains(cluster().Log("a"), "event=checkpoint_failed version=" + VersionOf(id));
   }));

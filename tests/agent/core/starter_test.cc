@@ -24,6 +24,7 @@
 #include "prometheus/registry.h"
 #include "tests/fakes/fake_clock.h"
 #include "tests/fakes/fake_dialer.h"
+#include "tests/fakes/fake_images.h"
 #include "tests/fakes/fake_slots.h"
 #include "tests/fakes/fake_snapshot_store.h"
 
@@ -33,28 +34,10 @@ namespace {
 namespace fs = std::filesystem;
 using testing::FakeClock;
 using testing::FakeDialer;
+using testing::FakeImages;
 using testing::FakeSlotFactory;
 using testing::FakeSlotInit;
 using testing::FakeSnapshotStore;
-
-class FakeImages final : public ImageSource {
- public:
-  FakeImages() {
-    image.id = "sha256:aa";
-    image.entrypoint = {"/thaw/init", "--", "java", "-cp", "x"};
-    image.cmd = {"com.example.fn.HelloFunction::handleRequest"};
-    image.env = {"JAVA_HOME=/j", "GREETING=image"};
-    image.working_dir = "/function";
-    image.labels = {{"io.thaw.fdk", "java/0.1.0"}};
-  }
-  absl::StatusOr<ImageInfo> Ensure(const VersionState&, absl::Time) override {
-    if (!result.ok()) return result;
-    return image;
-  }
-  absl::Status result;
-  ImageInfo image;
-
-};
 
 // Puts the snapshot into the store as a fetch from a holder would.
 class FakeSource final : public SnapshotSource {
@@ -87,6 +70,8 @@ class StarterTest : public ::testing::Test {
     fs::create_directories(root_ + "/versions/v1/cracdata");
     fs::create_directories(root_ + "/dump/images");
     std::ofstream(root_ + "/dump/images/pages-1.img") << "pages";
+    fs::create_directories(root_ + "/dump/files");
+    std::ofstream(root_ + "/dump/files/unique") << "";
     paths_ = std::make_unique<Paths>(root_);
     v1::Manifest draft;
     draft.set_format(1);
@@ -430,6 +415,54 @@ TEST_F(StarterTest, SnapshotThatFailsThreeTimesIsGivenUp) {
   EXPECT_EQ(source_->gone, std::vector<std::string>{snapshot_id_});
 }
 
+// As snapshots were before the cures.
+TEST_F(StarterTest, ASnapshotWithoutWordOfItsRandomNumbersIsGivenUpAndNotFetchedAgain) {
+  fs::remove(root_ + "/dump/files/unique");
+  v1::Manifest draft;
+  draft.set_format(1);
+  draft.mutable_info()->set_version_id("v1");
+  const auto old = origin_.Publish(root_ + "/dump", draft);
+  ASSERT_TRUE(old.ok()) << old.status();
+  manifest_ = *old;
+  source_ = std::make_unique<FakeSource>(store_, manifest_);
+  source_->put_chunks = [this] {
+    for (const auto& entry : manifest_.entries()) {
+      for (const auto& chunk : entry.chunks()) {
+        ASSERT_TRUE(store_.PutChunk(chunk.sha256(), *origin_.ReadChunk(chunk.sha256())).ok());
+      }
+    }
+  };
+  MakeStarter(/*allow_crac=*/false);
+  *version_.mutable_snapshot() = manifest_.info();
+  const std::string id = manifest_.info().id();
+  for (int i = 0; i < 2; ++i) {
+    const auto started = Start();
+    ASSERT_TRUE(started.ok()) << started.status();
+    EXPECT_EQ(started->record.kind, StartKind::kCold);
+    EXPECT_TRUE(absl::StrContains(started->record.fallback_reason, id)) << started->record.fallback_reason;
+    EXPECT_TRUE(absl::StrContains(started->record.fallback_reason, "before Thaw cured random numbers"));
+    EXPECT_EQ(slots_.control(static_cast<std::size_t>(slots_.created()) - 1)->Orders(), std::vector<std::string>{"start"});
+  }
+  EXPECT_EQ(source_->fetches, 1) << "another holder's copy is no better";
+  EXPECT_EQ(source_->gone, std::vector<std::string>{id}) << "so that the cluster makes another";
+  ASSERT_EQ(store_.quarantined().size(), 1u);
+  EXPECT_EQ(store_.quarantined()[0].first, id);
+}
+
+TEST_F(StarterTest, ASnapshotWithoutWordOfItsRandomNumbersIsRestoredWhereThatIsAccepted) {
+  fs::remove(root_ + "/dump/files/unique");
+  v1::Manifest draft;
+  draft.set_format(1);
+  draft.mutable_info()->set_version_id("v1");
+  const auto old = store_.Publish(root_ + "/dump", draft);
+  ASSERT_TRUE(old.ok()) << old.status();
+  *version_.mutable_snapshot() = old->info();
+  version_.mutable_spec()->mutable_freeze()->set_accept_uncured(true);
+  const auto started = Start();
+  ASSERT_TRUE(started.ok()) << started.status();
+  EXPECT_EQ(started->record.kind, StartKind::kRestored) << started->record.fallback_reason;
+}
+
 TEST_F(StarterTest, FunctionThatNeverListensIsNamedAndLeavesNothing) {
   dialer_.listen = {WithReason(absl::DeadlineExceededError("no socket"), reason::kFunctionNeverListened)};
   const auto started = Start();
@@ -706,6 +739,16 @@ TEST_F(CheckpointerTest, WhatIsInTheWayRefusesBeforeTheDumpAndSaysWhoOpenedIt) {
   ASSERT_EQ(diagnosis.findings_size(), 1);
   EXPECT_TRUE(diagnosis.findings(0).blocks());
   EXPECT_EQ(diagnosis.findings(0).opened_by(0), "com.example.Db.connect(Db.java:12)");
+  EXPECT_EQ(diagnosis.stacks(), thaw::common::v1::Diagnosis::STACKS_KNOWN);
+}
+
+TEST_F(CheckpointerTest, WithoutTheAgentThatRemembersStacksTheDiagnosisSaysThatItIsOff) {
+  Find(thaw::common::v1::OBSTACLE_KIND_TCP, "10.0.0.2:1 -> 10.0.0.7:5432", 7);
+  EXPECT_FALSE(checkpointer_.Freeze(request_).status.ok());
+  EXPECT_EQ(LastDiagnosis().stacks(), thaw::common::v1::Diagnosis::STACKS_OFF);
+  images_.image.labels.clear();
+  EXPECT_FALSE(checkpointer_.Freeze(request_).status.ok());
+  EXPECT_EQ(LastDiagnosis().stacks(), thaw::common::v1::Diagnosis::STACKS_UNSPECIFIED) << "nobody who could tell was asked";
 }
 
 TEST_F(CheckpointerTest, ARuleLetsTheDumpGoOnWithItsAction) {
@@ -871,6 +914,8 @@ TEST_F(CracCheckpointerTest, JvmThatHasWrittenItselfIsPublishedAndItsInstanceIsG
   const auto published = checkpointer_of_engine_->Publish(request_, frozen, nullptr);
   ASSERT_TRUE(published.ok()) << published.status();
   EXPECT_EQ(published->snapshot.engine(), "crac criuengine");
+  ASSERT_EQ(published->snapshot.uncured_size(), 1) << "nobody asks its shim";
+  EXPECT_TRUE(absl::StartsWith(published->snapshot.uncured(0), "engine crac: "));
   EXPECT_EQ(slots_.control(1)->Orders(), (std::vector<std::string>{"start", "reset"})) << "the canary is a second JVM";
 }
 

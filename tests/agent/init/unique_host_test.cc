@@ -245,6 +245,24 @@ TEST_F(UniqueHostTest, InitSeesWhichCuresAreInPlace) {
   }
 }
 
+// A person's look must not refuse a checkpoint that comes while shims are still answering it.
+TEST_F(UniqueHostTest, ADumpThatComesDuringALookWaitsForIt) {
+  auto slot = MakeSlot();
+  StartProgram(*slot, kPython.argv);
+  dir_ = volume_.Make("s");
+  std::vector<int> looks;
+  for (int i = 0; i < 3; ++i) looks.push_back(slot->Send({{"op", "randomness"}}));
+  const int dump = slot->Send({{"op", "dump"}, {"dir", dir_}, {"leave_running", true}, {"timeout_ms", 20000}});
+  for (const int look : looks) {
+    const Json seen = slot->WaitAnswer(look);
+    ASSERT_TRUE(seen.value("ok", false)) << seen;
+    EXPECT_EQ(seen["processes"][0]["shim"], kPython.letters) << seen;
+  }
+  const Json dumped = slot->WaitAnswer(dump);
+  EXPECT_TRUE(dumped.value("ok", false)) << dumped;
+  EXPECT_NE(slot->Ask("1"), "");
+}
+
 TEST_F(UniqueHostTest, ChildrenOfTheFunctionAreCuredToo) {
   // Forked without an exec, and started by an exec: both have to have a shim that answers.
   auto slot = MakeSlot();

@@ -102,6 +102,9 @@ void Serve() {
       } else if (head.compare(0, 22, "POST /thaw/checkpoint ") == 0) {
         frozen = order != "veto";
         Send(fd, frozen ? 200 : 409, frozen ? "{}" : R"({"message":"vetoed on demand","causes":[]})", frozen);
+      } else if (head.find(" /thaw/") != std::string::npos) {
+        // An FDK knows its questions from calls.
+        Send(fd, 404, "{}", false);
       } else {
         ++calls;
         order = body;

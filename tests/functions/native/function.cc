@@ -103,6 +103,10 @@ std::string Obey(const std::string& order, int& status, bool& raw) {
     usleep(static_cast<useconds_t>(atol(argument.c_str()) * 1000));
     return "slept";
   }
+  if (word == "warm-after") {
+    if (calls < atol(argument.c_str())) usleep(15'000);
+    return std::string("calls=") + std::to_string(calls);
+  }
   if (word == "print") {
     Print(atol(argument.c_str()));
     return "printed";
