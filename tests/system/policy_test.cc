@@ -84,6 +84,25 @@ TEST_F(PolicyTest, OnDeploy_AFailedPrimingRequestIsTold_AndCallsAreServedCold) {
   EXPECT_TRUE(cluster().Snapshots(id).empty());
 }
 
+TEST_F(PolicyTest, ACanaryRequestIsAnsweredByTheTrialRestore_OrNothingIsPublished) {
+  thaw::common::v1::FreezeSettings freeze;
+  freeze.mutable_canary()->set_body("status 502");
+  const std::string id = CreateWith(CheckpointPolicy::MODE_MANUAL, freeze);
+  ASSERT_TRUE(cluster().Invoke(id, "", "a").ok());
+  thaw::common::v1::SnapshotInfo snapshot;
+  const absl::Status refused = CreateSnapshot(id, &snapshot);
+  EXPECT_TRUE(absl::StrContains(refused.message(), "answered its canary request with HTTP status 502")) << refused;
+  EXPECT_TRUE(cluster().Snapshots(id).empty());
+
+  thaw::common::v1::Function update;
+  update.set_id(id);
+  update.mutable_freeze()->mutable_canary()->set_body("trial");
+  ASSERT_TRUE(cluster().UpdateFunction(update).ok());
+  const absl::Status made = CreateSnapshot(id, &snapshot);
+  ASSERT_TRUE(made.ok()) << made;
+  EXPECT_EQ(snapshot.invocations(), 1u) << "the trial is no call";
+}
+
 TEST_F(PolicyTest, Manual_OnlyAWishFreezes_AndTheNewSnapshotTakesTheOldOnesPlace) {
   const std::string id = CreateWith(CheckpointPolicy::MODE_MANUAL);
   for (int i = 0; i < 8; ++i) ASSERT_TRUE(cluster().Invoke(id, "", "a").ok());
