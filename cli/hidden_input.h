@@ -4,11 +4,13 @@
 #include <optional>
 #include <string>
 
+#include "cli/interrupt.h"
+
 namespace thaw::cli {
 
-// Writes `prompt` to standard error and reads one line from the terminal that standard input is, with echo off.
-// Nothing when the line is empty or the input has ended.
-std::optional<std::string> AskHidden(const std::string& prompt);
+// Writes `prompt` to standard error and reads one line from the terminal `terminal`, with echo off. Nothing when the line
+// is empty, the input has ended, or the user wants out; the terminal is then as it was, too.
+std::optional<std::string> AskHidden(int terminal, const std::string& prompt, const Interrupt& interrupt);
 
 }  // namespace thaw::cli
 

@@ -3,8 +3,10 @@
 #include <clocale>
 #include <csignal>
 #include <cstdlib>
+#include <functional>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,6 +31,10 @@ int main(int argc, char** argv) {
     if (value == nullptr || *value == '\0') return std::nullopt;
     return value;
   };
+  std::function<std::optional<std::string>(const std::string&)> ask_hidden;
+  if (isatty(STDIN_FILENO) == 1) {
+    ask_hidden = [&interrupt](const std::string& prompt) { return AskHidden(STDIN_FILENO, prompt, interrupt); };
+  }
   const bool no_color = variable("NO_COLOR").has_value();
   PosixProcessRunner processes(interrupt);
   HttpMetricsScraper metrics;
@@ -40,7 +46,7 @@ int main(int argc, char** argv) {
       .out_terminal = Terminal::Of(STDOUT_FILENO, no_color),
       .err_terminal = Terminal::Of(STDERR_FILENO, no_color),
       .variable = variable,
-      .ask_hidden = isatty(STDIN_FILENO) == 1 ? AskHidden : nullptr,
+      .ask_hidden = ask_hidden,
       .connect =
           [&interrupt](const ConnectionOptions& options) -> absl::StatusOr<std::shared_ptr<GatewayClient>> {
         auto client = MakeGrpcGatewayClient(options);

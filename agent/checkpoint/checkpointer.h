@@ -27,12 +27,13 @@ struct CheckpointRequest {
   bool sealed = false;
 };
 
-// Where a checkpoint that failed has left the instance.
+// Where a checkpoint has left the instance, failed or not.
 enum class InstanceAfter { kServing, kLost };
 
 struct FrozenInstance {
-  // OK: frozen, and serving again.
+  // OK: frozen.
   absl::Status status;
+  // kLost with status OK: by engine crac, whose JVM ends by its checkpoint; or it did not go on in time.
   InstanceAfter instance = InstanceAfter::kServing;
   // Where the dump lies, to be published; empty on failure.
   std::string dump_dir;
@@ -50,7 +51,7 @@ class Checkpointer {
  public:
   virtual ~Checkpointer() = default;
 
-  // Freezes the instance and lets it go on. Errors:
+  // Freezes the instance and, where its engine can, lets it go on. Errors:
   //
   //   FAILED_PRECONDITION  refused by the function's resources, or by CRIU, or its restores would share random numbers
   //                        and its settings do not accept that (CHECKPOINT_REFUSED)

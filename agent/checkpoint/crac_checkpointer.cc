@@ -54,10 +54,6 @@ FrozenInstance CracCheckpointer::Freeze(const CheckpointRequest& request) {
   absl::StatusOr<ImageInfo> image = deps_.images.Ensure(request.version, deps_.clock.Now() + kImageLimit);
   absl::Status written = image.status();
   std::vector<thaw::common::v1::Finding> findings;
-  if (written.ok() && request.sealed) {
-    written = absl::FailedPreconditionError(
-        "this instance has secrets that are for after the restore only; a new instance can be frozen");
-  }
   if (written.ok()) written = deps_.engine.Usable(*image);
   frozen.cures.uncured = {kUncuredByCrac};
   if (written.ok()) written = MayFreeze(frozen.cures, request.version.spec().freeze());
@@ -118,11 +114,8 @@ absl::Status CracCheckpointer::WriteItself(const CheckpointRequest& request, con
   });
   const std::string listener = absl::StrCat(request.slot->iofs_dir(), "/lsnr.sock");
   const std::string before = Making(listener);
-  FunctionRequest prepare;
-  prepare.target = "/thaw/checkpoint";
-  prepare.headers = {{"Host", "localhost"}};
-  prepare.deadline = deps_.clock.Now() + options_.prepare_limit;
-  const absl::StatusOr<FunctionReply> reply = CallAndWait(*request.connection, std::move(prepare));
+  const absl::StatusOr<FunctionReply> reply =
+      AskFdk(*request.connection, "POST", "/thaw/checkpoint", deps_.clock.Now() + options_.prepare_limit);
   request.connection->Close();
   if (!reply.ok()) {
     frozen.instance = InstanceAfter::kLost;
@@ -144,12 +137,8 @@ absl::Status CracCheckpointer::WriteItself(const CheckpointRequest& request, con
     if (!IsThere(listener)) return absl::DeadlineExceededError("its JVM has neither written itself nor gone on in time");
     ASSIGN_OR_RETURN(const std::unique_ptr<FunctionConnection> connection,
                      deps_.restorer.Connect(*request.slot, options_.prepare_limit));
-    FunctionRequest probe;
-    probe.method = "GET";
-    probe.target = "/thaw/probe";
-    probe.headers = {{"Host", "localhost"}};
-    probe.deadline = deps_.clock.Now() + options_.prepare_limit;
-    const absl::StatusOr<FunctionReply> why = CallAndWait(*connection, std::move(probe));
+    const absl::StatusOr<FunctionReply> why =
+        AskFdk(*connection, "GET", "/thaw/probe", deps_.clock.Now() + options_.prepare_limit);
     connection->Close();
     if (why.ok() && why->status == 200) {
       frozen.instance = InstanceAfter::kServing;

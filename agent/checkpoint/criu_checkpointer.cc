@@ -4,6 +4,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <cstring>
@@ -15,10 +16,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "agent/checkpoint/function_call.h"
-#include "agent/start/given.h"
 #include "agent/checkpoint/obstacle_rules.h"
 #include "agent/checkpoint/refusal.h"
 #include "agent/instance/diagnosis.h"
+#include "agent/invoke/declared_request.h"
+#include "agent/start/given.h"
 #include "agent/start/thaw_starter.h"
 #include "common/ids/ids.h"
 #include "common/rpc/client.h"
@@ -40,6 +42,17 @@ absl::Status Refused(absl::Status status, absl::string_view function) {
                                                         : reason::kCheckpointRefused);
 }
 
+// OK when the restored process has answered `question` with 200.
+absl::Status WellAnswered(absl::string_view question, const absl::StatusOr<FunctionReply>& reply) {
+  if (!reply.ok()) {
+    return absl::Status(reply.status().code(),
+                        absl::StrCat("the restored process did not answer ", question, ": ", reply.status().message()));
+  }
+  if (reply->status == 200) return absl::OkStatus();
+  return absl::InternalError(
+      absl::StrCat("the restored process answered ", question, " with HTTP status ", reply->status));
+}
+
 std::string ListenerLink(const std::string& iofs_dir) {
   char target[PATH_MAX];
   const ssize_t size = readlink(absl::StrCat(iofs_dir, "/lsnr.sock").c_str(), target, sizeof target);
@@ -56,11 +69,8 @@ absl::Status CriuCheckpointer::Prepare(const CheckpointRequest& request, thaw::c
   request.slot->init().SetEventHandler([ready](const InitEvent& event) {
     if (event.kind == InitEvent::Kind::kCheckpointReady && !ready->HasBeenNotified()) ready->Notify();
   });
-  FunctionRequest prepare;
-  prepare.target = "/thaw/checkpoint";
-  prepare.headers = {{"Host", "localhost"}};
-  prepare.deadline = deps_.clock.Now() + options_.prepare_limit;
-  ASSIGN_OR_RETURN(const FunctionReply reply, CallAndWait(*request.connection, std::move(prepare)));
+  ASSIGN_OR_RETURN(const FunctionReply reply, AskFdk(*request.connection, "POST", "/thaw/checkpoint",
+                                                     deps_.clock.Now() + options_.prepare_limit));
   if (reply.status != 200) {
     for (auto& finding : RefusalFindings(reply.body)) *diagnosis.add_findings() = std::move(finding);
     return absl::FailedPreconditionError(absl::StrCat("one of its resources refuses: ", reply.body.substr(0, 4096)));
@@ -228,19 +238,18 @@ absl::Status CriuCheckpointer::Canary(const CheckpointRequest& request, const v1
   ASSIGN_OR_RETURN(std::unique_ptr<FunctionConnection> connection,
                    deps_.restorer.Restore(slot, manifest, name, absl::StrCat("canary-", request.instance_id),
                                           MakeGiven(request.version, false), options_.canary_limit));
-  if (!manifest.listener_link().empty()) return absl::OkStatus();  // No FDK of ours: that it listens is all it can say.
-  FunctionRequest probe;
-  probe.method = "GET";
-  probe.target = "/thaw/probe";
-  probe.headers = {{"Host", "localhost"}};
-  probe.deadline = deps_.clock.Now() + options_.canary_limit;
-  const absl::StatusOr<FunctionReply> reply = CallAndWait(*connection, std::move(probe));
-  connection->Close();
-  RETURN_IF_ERROR(reply.status());
-  if (reply->status != 200) {
-    return absl::InternalError(absl::StrCat("the restored process answered its probe with HTTP status ", reply->status));
+  // No FDK of ours: that it listens is all it can say by itself.
+  absl::Status well = manifest.listener_link().empty()
+                          ? WellAnswered("its probe", AskFdk(*connection, "GET", "/thaw/probe",
+                                                             deps_.clock.Now() + options_.canary_limit))
+                          : absl::OkStatus();
+  const auto& spec = request.version.spec();
+  if (well.ok() && spec.freeze().has_canary()) {
+    const absl::Time deadline = deps_.clock.Now() + std::min(FromProto(spec.timeout()), options_.canary_limit);
+    well = WellAnswered("its canary request", CallAndWait(*connection, DeclaredRequest(spec.freeze().canary(), deadline)));
   }
-  return absl::OkStatus();
+  connection->Close();
+  return well;
 }
 
 void CriuCheckpointer::RecordCanary(const CheckpointRequest& request, const absl::Status& canary,

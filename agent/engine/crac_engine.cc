@@ -12,6 +12,8 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "agent/snapshot/files.h"
+#include "common/status/status_macros.h"
 
 namespace thaw::agent {
 namespace {
@@ -31,6 +33,12 @@ std::string Launcher(const ImageInfo& image) {
   if (first == argv.size()) return "";
   const std::string& program = argv[first];
   return program == "java" || absl::EndsWith(program, "/java") ? program : "";
+}
+
+// Empty where `object` has no such text.
+std::string TextOf(const Json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
 std::string EngineOption(const ImageInfo& image) {
@@ -82,11 +90,13 @@ absl::Status CracEngine::WriteRestoreCommand(const std::string& dump_dir, const 
     const auto equals = pair.find('=');
     if (equals != std::string::npos && equals > 0) env[pair.substr(0, equals)] = pair.substr(equals + 1);
   }
-  const std::string path = absl::StrCat(dump_dir, "/", kCommandFile);
-  std::ofstream file(path, std::ios::binary);
-  file << Json{{"launcher", Launcher(image)}, {"engine", EngineOption(image)}, {"env", env}}.dump();
-  if (!file.flush()) return absl::ResourceExhaustedError(absl::StrCat(path, " can't be written"));
-  return absl::OkStatus();
+  const std::string command =
+      Json{{"launcher", Launcher(image)}, {"engine", EngineOption(image)}, {"env", env}}.dump(
+          -1, ' ', false, Json::error_handler_t::replace);
+  // The JVM was root in this directory: what it has put in the file's place, a link out of the volume maybe, goes first.
+  ASSIGN_OR_RETURN(const files::Fd dir, files::OpenDirectory(dump_dir));
+  RETURN_IF_ERROR(files::UnlinkAt(dir.get(), kCommandFile));
+  return files::WriteNewAt(dir.get(), kCommandFile, command);
 }
 
 absl::StatusOr<int> CracEngine::Restore(Slot& slot, const RestoreOrder& order) {
@@ -98,16 +108,18 @@ absl::StatusOr<int> CracEngine::Restore(Slot& slot, const RestoreOrder& order) {
       absl::StrCat(paths_.Cracdata(slot.version_id()), "/", std::filesystem::path(order.dir).filename().string());
   std::ifstream file(absl::StrCat(host_dir, "/", kCommandFile), std::ios::binary);
   const Json command = Json::parse(file, nullptr, false);
-  if (!command.is_object() || !command.contains("launcher") || !command.contains("engine")) {
+  const std::string launcher = TextOf(command, "launcher");
+  const std::string engine = TextOf(command, "engine");
+  if (launcher.empty() || engine.empty()) {
     return absl::DataLossError(absl::StrCat("the snapshot's ", kCommandFile, " does not say how to restore it"));
   }
   StartOrder start;
-  start.argv = {command.value("launcher", ""), command.value("engine", ""),
-                absl::StrCat("-XX:CRaCRestoreFrom=", order.dir, "/images")};
+  start.argv = {launcher, engine, absl::StrCat("-XX:CRaCRestoreFrom=", order.dir, "/images")};
   start.env["PATH"] = kDefaultPath;
-  const Json env = command.value("env", Json::object());
-  for (const auto& [name, value] : env.items()) {
-    if (value.is_string()) start.env[name] = value.get<std::string>();
+  if (const auto env = command.find("env"); env != command.end()) {
+    for (const auto& [name, value] : env->items()) {
+      if (value.is_string()) start.env[name] = value.get<std::string>();
+    }
   }
   start.env["THAW_ENGINE"] = "crac";
   start.working_dir = "/";

@@ -118,7 +118,8 @@ std::vector<std::string> RestoreArguments(const CriuRestore& restore) {
 }
 
 std::string FindCriu() {
-  for (const char* path : {"/thaw/criu/criu", "/usr/local/sbin/criu", "/usr/sbin/criu", "/usr/local/bin/criu", "/usr/bin/criu", "/sbin/criu"}) {
+  for (const char* path : {"/thaw/criu/criu", "/usr/local/sbin/criu", "/usr/sbin/criu", "/usr/local/bin/criu",
+                           "/usr/bin/criu", "/sbin/criu"}) {
     if (::access(path, X_OK) == 0) return path;
   }
   return "";

@@ -69,8 +69,9 @@ class FunctionDialer {
  public:
   virtual ~FunctionDialer() = default;
 
-  // A connection to the socket that `iofs_dir`/lsnr.sock leads to; the dialer outlives it. The function owns that directory, so the link is
-  // not trusted: it must name a socket in the same directory, and what is dialled is what was checked.
+  // A connection to the socket that `iofs_dir`/lsnr.sock leads to; the dialer outlives it. The function owns that
+  // directory, so the link is not trusted: it must name a socket in the same directory, and what is dialled is what was
+  // checked.
   virtual std::unique_ptr<FunctionConnection> NewConnection(const std::string& iofs_dir) = 0;
 
   // Blocks until `iofs_dir`/lsnr.sock is there and leads to a socket, `deadline` (DEADLINE_EXCEEDED, reason

@@ -20,7 +20,8 @@ namespace thaw::agent {
 bool WantsFreezing(const VersionState& state, std::uint64_t answered);
 
 // With MODE_LEARNED a candidate for n calls may be frozen a little later, as calls do not wait for the scheduler's
-// word: below this many times n. The scheduler has the same number (scheduler/learning/arms.h).
+// word: below this many times n. The scheduler takes it for the next candidate from the next arm on, which lies no lower
+// (scheduler/learning/arms.h).
 inline constexpr std::uint64_t kCandidateWindow = 4;
 
 // Which of several candidates the next start restores from: each gets its share of the starts, spread evenly (smooth

@@ -670,7 +670,10 @@ void VersionPool::OnCheckpointGrant(const std::string& instance_id, bool granted
                      it->second->state() != InstanceState::kGone && checkpoint_instance_ == instance_id && !retired_;
   if (!granted) {
     if (checkpoint_instance_ == instance_id) checkpoint_instance_.clear();
-    if (it != instances_.end()) RefuseWish(it->second, "the cluster does not want one of this function now", actions);
+    if (it != instances_.end()) {
+      RefuseWish(it->second,
+                 absl::StrCat("the cluster does not want one of this function now", reason.empty() ? "" : ": ", reason), actions);
+    }
     no_checkpoint_before_ =
         retry_after == absl::ZeroDuration() ? absl::InfiniteFuture() : deps_.clock.Now() + retry_after;
     ConsiderFreezeNow(actions);

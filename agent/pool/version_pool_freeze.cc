@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "agent/invoke/headers.h"
+#include "agent/invoke/declared_request.h"
 #include "agent/pool/version_pool.h"
 #include "common/ids/ids.h"
 #include "common/rpc/client.h"
@@ -168,15 +168,9 @@ void VersionPool::Prime(const InstancePtr& instance, int next, Actions& actions)
   }
   const auto& request = priming[next];
   const absl::Time deadline = std::min(instance->priming_until, now + FromProto(state_.spec().timeout()));
-  Headers caller;
-  for (const auto& [name, value] : request.headers()) caller.emplace_back(name, value);
-  FunctionRequest call;
-  call.headers = FunctionHeaders(caller, NewId(), deadline, request.content_type());
-  call.body = request.body();
-  call.deadline = deadline;
   instance->Transition(InstanceState::kBusy);
   instance->busy_since = now;
-  actions.Add([self = shared_from_this(), instance, next, call = std::move(call)]() mutable {
+  actions.Add([self = shared_from_this(), instance, next, call = DeclaredRequest(request, deadline)]() mutable {
     instance->connection->Call(std::move(call), [self, instance, next](absl::StatusOr<FunctionReply> reply) {
       self->OnPrimed(instance, next, std::move(reply));
     });

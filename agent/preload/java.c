@@ -144,7 +144,8 @@ static int TagHeap(Table env) {
     }
     if (tag != 0) set_tag(tools, classes[i], kClass + tag);
     char* name = NULL;
-    if (java.secure == NULL && CALL(tools, kGetClassSignature, i32, Table, Object, char**, char**)(tools, classes[i], &name, NULL) == 0) {
+    if (java.secure == NULL &&
+        CALL(tools, kGetClassSignature, i32, Table, Object, char**, char**)(tools, classes[i], &name, NULL) == 0) {
       // Where RandomGenerator's own algorithms live: up to JDK 22, and from JDK 23 on.
       if (StartsWith(name, "Ljdk/random/") || StartsWith(name, "Ljdk/internal/random/")) {
         NoteSource(env, classes[i], "defaultGen");

@@ -21,7 +21,8 @@ namespace thaw::agent {
 // Kept: a running instance that listens, and an empty slot, of a version that is still known. Everything else goes:
 // containers that stand still or whose init does not answer, checkpoints and restores that were under way, canaries, slot
 // directories without a container, half dumps, half laid-out snapshots. Calls that were under way are lost; their callers
-// were told by the broken connection. Installed tools that no kept container has mounted go too. The snapshot store cleans up after itself when it is opened.
+// were told by the broken connection. Installed tools that no kept container has mounted go too. The snapshot store
+// cleans up after itself when it is opened.
 class Recovery {
  public:
   struct Deps {

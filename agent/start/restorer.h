@@ -25,12 +25,12 @@ class Restorer {
   Restorer(FunctionDialer& dialer, const Clock& clock, const Engines& engines)
       : dialer_(dialer), clock_(clock), engines_(engines) {}
 
-  // `name` is the snapshot's directory in the CRaC volume; `given` is there before the function goes on. The function's socket is there when this returns. Errors are
-  // init's (with reason RESTORE_FAILED) and FunctionDialer::AwaitListener's; the slot may then hold remains and must be
-  // reset.
+  // `name` is the snapshot's directory in the CRaC volume; `given` is there before the function goes on. The function's
+  // socket is there when this returns. Errors are the engine's (with reason RESTORE_FAILED) and
+  // FunctionDialer::AwaitListener's; the slot may then hold remains and must be reset.
   absl::StatusOr<std::unique_ptr<FunctionConnection>> Restore(Slot& slot, const v1::Manifest& manifest,
-                                                              const std::string& name, const std::string& instance_id, const Given& given,
-                                                              absl::Duration time_limit);
+                                                              const std::string& name, const std::string& instance_id,
+                                                              const Given& given, absl::Duration time_limit);
 
   // Waits for the socket of what runs in `slot`.
   absl::StatusOr<std::unique_ptr<FunctionConnection>> Connect(Slot& slot, absl::Duration time_limit);

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "cli/commands/arguments.h"
 #include "cli/commands/context.h"
 #include "cli/exit_code.h"
 #include "cli/output/format.h"
@@ -22,7 +23,7 @@ struct AppArguments {
   bool recursive = false;
 };
 
-absl::Status List(Context& context) {
+absl::Status List(Context& context, const AppArguments&) {
   ASSIGN_OR_RETURN(GatewayClient* const client, context.Client());
   ASSIGN_OR_RETURN(const auto apps, client->ListApps());
   if (context.json) {
@@ -30,7 +31,7 @@ absl::Status List(Context& context) {
     for (const auto& app : apps) json.push_back(AppJson(app));
     nlohmann::ordered_json object;
     object["apps"] = std::move(json);
-    context.Print(absl::StrCat(DumpPretty(object), "\n"));
+    context.PrintJson(object);
     return absl::OkStatus();
   }
   if (apps.empty()) {
@@ -64,7 +65,7 @@ absl::Status Fill(const AppArguments& arguments, commonpb::App& app) {
 
 void Show(Context& context, const commonpb::App& app) {
   if (context.json) {
-    context.Print(absl::StrCat(DumpPretty(AppJson(app)), "\n"));
+    context.PrintJson(AppJson(app));
     return;
   }
   std::vector<std::pair<std::string, std::string>> fields = {
@@ -124,7 +125,7 @@ absl::Status Delete(Context& context, const AppArguments& arguments) {
   if (context.json) {
     nlohmann::ordered_json json;
     json["deleted"] = {{"id", app.id()}, {"name", app.name()}, {"functions", functions.size()}};
-    context.Print(absl::StrCat(DumpPretty(json), "\n"));
+    context.PrintJson(json);
   } else {
     context.Print(absl::StrCat("deleted app ", app.name(), " and ", functions.size(),
                                functions.size() == 1 ? " function\n" : " functions\n"));
@@ -132,19 +133,11 @@ absl::Status Delete(Context& context, const AppArguments& arguments) {
   return absl::OkStatus();
 }
 
-void AddPairs(CLI::App* command, const char* name, std::vector<std::string>& target, const char* type,
-              const char* description) {
-  command->add_option(name, target, description)
-      ->type_name(type)
-      ->expected(1)
-      ->allow_extra_args(false)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-}
-
 }  // namespace
 
 void AddAppsCommands(CLI::App& root, Context& context, Command& selected) {
-  auto arguments = std::make_shared<AppArguments>();
+  const Binder<AppArguments> binder(context, selected);
+  AppArguments& arguments = binder.arguments();
   CLI::App* apps = root.add_subcommand("apps", "List, make, change and delete apps, which group functions");
   apps->require_subcommand(0, 1);
   apps->footer(
@@ -153,36 +146,28 @@ void AddAppsCommands(CLI::App& root, Context& context, Command& selected) {
       "  thaw apps create shop --config STAGE=test\n"
       "  thaw apps update shop --unset STAGE\n"
       "  thaw apps delete shop --recursive\n");
-  const auto bind = [&context, &selected, arguments](CLI::App* command,
-                                                     absl::Status (*run)(Context&, const AppArguments&)) {
-    command->callback([&context, &selected, arguments, run] {
-      selected = [&context, arguments, run] { return run(context, *arguments); };
-    });
-  };
   const auto add = [&](const char* name, const char* description, const char* what) {
     CLI::App* command = apps->add_subcommand(name, description);
-    command->add_option("app", arguments->app, what)->required()->type_name("NAME");
+    command->add_option("app", arguments.app, what)->required()->type_name("NAME");
     return command;
   };
   CLI::App* list = apps->add_subcommand("list", "List all apps (also: `thaw apps`)")->alias("ls");
-  list->callback([&context, &selected] { selected = [&context] { return List(context); }; });
-  apps->callback([apps, &context, &selected] {
-    if (apps->get_subcommands().empty()) selected = [&context] { return List(context); };
-  });
+  binder.Bind(list, &List);
+  binder.BindBare(apps, &List);
   CLI::App* create = add("create", "Make an app", "Its name: letters, digits, _ and -");
-  AddPairs(create, "--config", arguments->config, "K=V", "A config value that all its functions see");
-  AddPairs(create, "--annotation", arguments->annotations, "K=JSON", "An annotation");
-  bind(create, &Create);
-  bind(add("inspect", "Show an app", "Its name or id"), &Inspect);
+  AddRepeated(create, "--config", arguments.config, "K=V", "A config value that all its functions see");
+  AddRepeated(create, "--annotation", arguments.annotations, "K=JSON", "An annotation");
+  binder.Bind(create, &Create);
+  binder.Bind(add("inspect", "Show an app", "Its name or id"), &Inspect);
   CLI::App* update =
       add("update", "Change an app's config and annotations; what is not named stays", "Its name or id");
-  AddPairs(update, "--config", arguments->config, "K=V", "A config value");
-  AddPairs(update, "--unset", arguments->unset, "K", "Delete a config key");
-  AddPairs(update, "--annotation", arguments->annotations, "K=JSON", "An annotation");
-  bind(update, &Update);
+  AddRepeated(update, "--config", arguments.config, "K=V", "A config value");
+  AddRepeated(update, "--unset", arguments.unset, "K", "Delete a config key");
+  AddRepeated(update, "--annotation", arguments.annotations, "K=JSON", "An annotation");
+  binder.Bind(update, &Update);
   CLI::App* remove = add("delete", "Delete an app", "Its name or id")->alias("rm");
-  remove->add_flag("-r,--recursive", arguments->recursive, "Also delete its functions and their snapshots");
-  bind(remove, &Delete);
+  remove->add_flag("-r,--recursive", arguments.recursive, "Also delete its functions and their snapshots");
+  binder.Bind(remove, &Delete);
 }
 
 }  // namespace thaw::cli

@@ -1,11 +1,13 @@
 #include "cli/commands/context.h"
 
+#include <nlohmann/json.hpp>
 #include <ostream>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "cli/freezing/words.h"
+#include "cli/output/wire.h"
 #include "common/status/status_macros.h"
 
 namespace thaw::cli {
@@ -37,6 +39,8 @@ void Context::Print(absl::string_view text) {
   env_.out.write(text.data(), static_cast<std::streamsize>(text.size()));
   env_.out.flush();
 }
+
+void Context::PrintJson(const nlohmann::ordered_json& json) { Print(absl::StrCat(DumpPretty(json), "\n")); }
 
 std::string Context::InvokeUrl(const std::string& function_id) const {
   std::string base = http_url;

@@ -5,6 +5,7 @@
 #include <iosfwd>
 #include <map>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -64,6 +65,8 @@ class Context {
   // On standard error, so that standard output holds results only.
   std::unique_ptr<Progress> NewProgress();
   void Print(absl::string_view text);
+  // What --json prints: the value over several lines, and a line break.
+  void PrintJson(const nlohmann::ordered_json& json);
   // Where the function can be called over HTTP.
   std::string InvokeUrl(const std::string& function_id) const;
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "cli/commands/arguments.h"
 #include "cli/commands/context.h"
 #include "cli/commands/deploy_tools.h"
 #include "cli/deploy/await_snapshot.h"
@@ -105,7 +106,7 @@ absl::Status RunDeploy(Context& context, DeployOptions options) {
     json["pushed_to"] = deployed->pushed_to;
     json["invoke_url"] = url;
     json["notes"] = deployed->notes;
-    context.Print(absl::StrCat(DumpPretty(json), "\n"));
+    context.PrintJson(json);
     return absl::OkStatus();
   }
   const Terminal terminal = context.out_terminal();
@@ -162,13 +163,8 @@ void AddDeployCommand(CLI::App& root, Context& context, Command& selected) {
       ->type_name("NAME");
   deploy->add_flag("--create-app,!--no-create-app", options->request.create_app,
                    "Make the app if there is none (default)");
-  deploy
-      ->add_option("--config", options->config,
-                   "A config value, on top of func.yaml's; an empty VALUE deletes the key")
-      ->type_name("K=V")
-      ->expected(1)
-      ->allow_extra_args(false)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  AddRepeated(deploy, "--config", options->config, "K=V",
+              "A config value, on top of func.yaml's; an empty VALUE deletes the key");
   deploy->add_option("--memory", options->memory, "Memory of an instance")
       ->type_name("MIB")
       ->check(CLI::Range(1, 8192));

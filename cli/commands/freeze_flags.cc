@@ -5,9 +5,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
+#include "cli/commands/arguments.h"
 #include "cli/freezing/thaw_section.h"
 #include "cli/freezing/words.h"
 #include "cli/output/format.h"
+#include "common/freezing/settings.h"
 #include "common/status/status_macros.h"
 
 namespace thaw::cli {
@@ -55,12 +57,7 @@ absl::StatusOr<pb::SecretUse> ParseSecret(const std::string& text) {
 
 void AddMany(CLI::App* command, const char* name, std::vector<std::string>& target, const char* type,
              const char* description) {
-  command->add_option(name, target, description)
-      ->type_name(type)
-      ->expected(1)
-      ->allow_extra_args(false)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
-      ->group("Freezing");
+  AddRepeated(command, name, target, type, description)->group("Freezing");
 }
 void AddOne(CLI::App* command, const char* name, std::string& target, const char* type, const char* description) {
   command->add_option(name, target, description)->type_name(type)->group("Freezing");
@@ -165,7 +162,7 @@ absl::StatusOr<bool> ApplyFreezeFlags(const FreezeFlags& flags, pb::FreezeSettin
     settings.mutable_canary()->set_content_type(flags.canary_content_type);
     any = true;
   }
-  if (any) Normalise(settings);
+  if (any) NormaliseFreezeSettings(settings);
   return any;
 }
 

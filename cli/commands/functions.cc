@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "cli/commands/arguments.h"
 #include "cli/commands/context.h"
 #include "cli/commands/freeze_flags.h"
 #include "cli/deploy/docker.h"
@@ -41,7 +42,7 @@ absl::Status List(Context& context, const FunctionArguments& arguments) {
     for (const auto& function : functions) json.push_back(FunctionJson(function));
     nlohmann::ordered_json object;
     object["functions"] = std::move(json);
-    context.Print(absl::StrCat(DumpPretty(object), "\n"));
+    context.PrintJson(object);
     return absl::OkStatus();
   }
   if (functions.empty()) {
@@ -70,7 +71,7 @@ void Show(Context& context, const commonpb::Function& function) {
   if (context.json) {
     nlohmann::ordered_json json = FunctionJson(function);
     json["invoke_url"] = context.InvokeUrl(function.id());
-    context.Print(absl::StrCat(DumpPretty(json), "\n"));
+    context.PrintJson(json);
     return;
   }
   std::vector<std::pair<std::string, std::string>> fields = {
@@ -218,25 +219,16 @@ absl::Status Delete(Context& context, const FunctionArguments& arguments) {
   if (context.json) {
     nlohmann::ordered_json json;
     json["deleted"] = {{"id", function.id()}, {"app", function.app_name()}, {"name", function.name()}};
-    context.Print(absl::StrCat(DumpPretty(json), "\n"));
+    context.PrintJson(json);
   } else {
     context.Print(absl::StrCat("deleted function ", Path(function), " and its snapshots\n"));
   }
   return absl::OkStatus();
 }
 
-void AddMany(CLI::App* command, const char* name, std::vector<std::string>& target, const char* type,
-             const char* description) {
-  command->add_option(name, target, description)
-      ->type_name(type)
-      ->expected(1)
-      ->allow_extra_args(false)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-}
-
 void AddSettings(CLI::App* command, FunctionArguments& arguments) {
-  AddMany(command, "--config", arguments.config, "K=V", "A config value, on top of the app's");
-  AddMany(command, "--annotation", arguments.annotations, "K=JSON", "An annotation");
+  AddRepeated(command, "--config", arguments.config, "K=V", "A config value, on top of the app's");
+  AddRepeated(command, "--annotation", arguments.annotations, "K=JSON", "An annotation");
   command->add_option("--memory", arguments.memory, "Memory of an instance")
       ->type_name("MIB")
       ->check(CLI::Range(1, 8192));
@@ -259,7 +251,8 @@ void AddSettings(CLI::App* command, FunctionArguments& arguments) {
 }  // namespace
 
 void AddFunctionsCommands(CLI::App& root, Context& context, Command& selected) {
-  auto arguments = std::make_shared<FunctionArguments>();
+  const Binder<FunctionArguments> binder(context, selected);
+  FunctionArguments& arguments = binder.arguments();
   CLI::App* functions = root.add_subcommand("functions", "List, make, change and delete functions");
   functions->alias("fn");
   functions->alias("function");
@@ -273,15 +266,9 @@ void AddFunctionsCommands(CLI::App& root, Context& context, Command& selected) {
       "  thaw function set shop/hello --secret db-password:after-restore --restore-time-config LEVEL\n"
       "  thaw function set shop/hello --on-obstacle tcp:10.0.0.7:*=close --cpu-baseline x86-64-v2\n"
       "  thaw functions delete shop/hello\n");
-  const auto bind = [&context, &selected, arguments](
-                        CLI::App* command, absl::Status (*run)(Context&, const FunctionArguments&)) {
-    command->callback([&context, &selected, arguments, run] {
-      selected = [&context, arguments, run] { return run(context, *arguments); };
-    });
-  };
   const auto add = [&](const char* name, const char* description) {
     CLI::App* command = functions->add_subcommand(name, description);
-    command->add_option("function", arguments->function, "The function")
+    command->add_option("function", arguments.function, "The function")
         ->required()
         ->type_name("APP/FUNCTION|ID");
     return command;
@@ -289,35 +276,32 @@ void AddFunctionsCommands(CLI::App& root, Context& context, Command& selected) {
   CLI::App* list =
       functions->add_subcommand("list", "List an app's functions, or all (also: `thaw functions`)");
   list->alias("ls");
-  list->add_option("app", arguments->app, "The app's name")->type_name("APP");
-  bind(list, &List);
-  functions->callback([functions, &context, &selected, arguments] {
-    if (functions->get_subcommands().empty())
-      selected = [&context, arguments] { return List(context, *arguments); };
-  });
+  list->add_option("app", arguments.app, "The app's name")->type_name("APP");
+  binder.Bind(list, &List);
+  binder.BindBare(functions, &List);
   CLI::App* create = functions->add_subcommand("create", "Make a function from an image");
-  create->add_option("function", arguments->function, "Its app and name")
+  create->add_option("function", arguments.function, "Its app and name")
       ->required()
       ->type_name("APP/FUNCTION");
-  create->add_option("image", arguments->image, "An image of the local Docker; it is brought to the cluster")
+  create->add_option("image", arguments.image, "An image of the local Docker; it is brought to the cluster")
       ->required()
       ->type_name("IMAGE");
   create
-      ->add_option("--image-id", arguments->image_id,
+      ->add_option("--image-id", arguments.image_id,
                    "The image's id, where a node has it and this machine does not")
       ->type_name("sha256:…");
-  AddSettings(create, *arguments);
-  bind(create, &Create);
-  bind(add("inspect", "Show a function"), &Inspect);
+  AddSettings(create, arguments);
+  binder.Bind(create, &Create);
+  binder.Bind(add("inspect", "Show a function"), &Inspect);
   CLI::App* update = add("update", "Change a function; what is not named stays");
   update->alias("set");
-  update->add_option("--image", arguments->image, "Another image of the local Docker")->type_name("IMAGE");
-  update->add_option("--image-id", arguments->image_id, "With --image: its id, where a node has it")
+  update->add_option("--image", arguments.image, "Another image of the local Docker")->type_name("IMAGE");
+  update->add_option("--image-id", arguments.image_id, "With --image: its id, where a node has it")
       ->type_name("sha256:…");
-  AddMany(update, "--unset", arguments->unset, "K", "Delete a config key");
-  AddSettings(update, *arguments);
-  bind(update, &Update);
-  bind(add("delete", "Delete a function and its snapshots")->alias("rm"), &Delete);
+  AddRepeated(update, "--unset", arguments.unset, "K", "Delete a config key");
+  AddSettings(update, arguments);
+  binder.Bind(update, &Update);
+  binder.Bind(add("delete", "Delete a function and its snapshots")->alias("rm"), &Delete);
 }
 
 }  // namespace thaw::cli

@@ -11,6 +11,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "cli/commands/arguments.h"
 #include "cli/commands/context.h"
 #include "cli/exit_code.h"
 #include "cli/output/format.h"
@@ -206,11 +207,7 @@ void AddInvokeCommand(CLI::App& root, Context& context, Command& selected) {
           "--content-type", arguments->content_type,
           "Default: text/plain for a text, else application/octet-stream (application/json for @*.json)")
       ->type_name("TYPE");
-  invoke->add_option("-H,--header", arguments->headers, "A header for the function; may be given again")
-      ->type_name("NAME:VALUE")
-      ->expected(1)
-      ->allow_extra_args(false)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  AddRepeated(invoke, "-H,--header", arguments->headers, "NAME:VALUE", "A header for the function; may be given again");
   invoke->add_option("--node", arguments->node, "Pin the call to a node, where the gateway allows it")
       ->type_name("ID");
   invoke

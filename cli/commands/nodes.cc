@@ -33,7 +33,7 @@ absl::Status Run(Context& context, bool wide) {
     for (const auto& node : nodes) json.push_back(NodeJson(node));
     nlohmann::ordered_json object;
     object["nodes"] = std::move(json);
-    context.Print(absl::StrCat(DumpPretty(object), "\n"));
+    context.PrintJson(object);
     return absl::OkStatus();
   }
   if (nodes.empty()) {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "cli/commands/arguments.h"
 #include "cli/commands/context.h"
 #include "cli/exit_code.h"
 #include "cli/output/format.h"
@@ -30,6 +31,7 @@ nlohmann::ordered_json SecretJson(const commonpb::Secret& secret) {
 absl::StatusOr<std::string> ReadValue(Context& context, const SecretArguments& arguments) {
   if (arguments.file.empty() && context.env().ask_hidden) {
     auto typed = context.env().ask_hidden(absl::StrCat("value of ", arguments.name, " (not shown): "));
+    RETURN_IF_ERROR(context.env().interrupt.Check());
     if (!typed.has_value()) return LocalError(absl::FailedPreconditionError("no value was typed"), local_reason::kFile);
     return *std::move(typed);
   }
@@ -60,7 +62,7 @@ absl::Status Set(Context& context, const SecretArguments& arguments) {
   ASSIGN_OR_RETURN(*request.mutable_value(), ReadValue(context, arguments));
   ASSIGN_OR_RETURN(const auto secret, client->SetSecret(request));
   if (context.json) {
-    context.Print(absl::StrCat(DumpPretty(SecretJson(secret)), "\n"));
+    context.PrintJson(SecretJson(secret));
   } else {
     context.Print(absl::StrCat("secret ", secret.name(), " of app ", app.name(), " set (", secret.size_bytes(), " bytes)\n"));
   }
@@ -76,7 +78,7 @@ absl::Status List(Context& context, const SecretArguments& arguments) {
     for (const auto& secret : secrets) json.push_back(SecretJson(secret));
     nlohmann::ordered_json object;
     object["secrets"] = std::move(json);
-    context.Print(absl::StrCat(DumpPretty(object), "\n"));
+    context.PrintJson(object);
     return absl::OkStatus();
   }
   if (secrets.empty()) {
@@ -99,7 +101,7 @@ absl::Status Delete(Context& context, const SecretArguments& arguments) {
   if (context.json) {
     nlohmann::ordered_json json;
     json["deleted"] = {{"app", app.name()}, {"name", arguments.name}};
-    context.Print(absl::StrCat(DumpPretty(json), "\n"));
+    context.PrintJson(json);
   } else {
     context.Print(absl::StrCat("deleted secret ", arguments.name, " of app ", app.name(), "\n"));
   }
@@ -109,7 +111,8 @@ absl::Status Delete(Context& context, const SecretArguments& arguments) {
 }  // namespace
 
 void AddSecretCommands(CLI::App& root, Context& context, Command& selected) {
-  auto arguments = std::make_shared<SecretArguments>();
+  const Binder<SecretArguments> binder(context, selected);
+  SecretArguments& arguments = binder.arguments();
   CLI::App* secret = root.add_subcommand("secret", "Set, list and delete an app's secrets");
   secret->require_subcommand(1, 1);
   secret->footer(
@@ -120,28 +123,22 @@ void AddSecretCommands(CLI::App& root, Context& context, Command& selected) {
       "  thaw secret set shop tls.key --from-file key.pem\n"
       "  pass show shop/db | tr -d '\\n' | thaw secret set shop db.password\n"
       "  thaw secret ls shop\n");
-  const auto bind = [&context, &selected, arguments](CLI::App* command,
-                                                     absl::Status (*run)(Context&, const SecretArguments&)) {
-    command->callback([&context, &selected, arguments, run] {
-      selected = [&context, arguments, run] { return run(context, *arguments); };
-    });
-  };
   const auto add = [&](const char* name, const char* description) {
     CLI::App* command = secret->add_subcommand(name, description);
-    command->add_option("app", arguments->app, "The app's name or id")->required()->type_name("APP");
+    command->add_option("app", arguments.app, "The app's name or id")->required()->type_name("APP");
     return command;
   };
   const auto with_name = [&](CLI::App* command) {
-    command->add_option("name", arguments->name, "The secret's name: letters, digits, _, - and .")
+    command->add_option("name", arguments.name, "The secret's name: letters, digits, _, - and .")
         ->required()
         ->type_name("NAME");
     return command;
   };
   CLI::App* set = with_name(add("set", "Give a secret its value: from a file, standard input, or asked for"));
-  set->add_option("--from-file", arguments->file, "A file with the value, byte for byte (at most 64 KiB)")->type_name("FILE");
-  bind(set, &Set);
-  bind(add("ls", "List an app's secrets, without their values")->alias("list"), &List);
-  bind(with_name(add("rm", "Delete a secret"))->alias("delete"), &Delete);
+  set->add_option("--from-file", arguments.file, "A file with the value, byte for byte (at most 64 KiB)")->type_name("FILE");
+  binder.Bind(set, &Set);
+  binder.Bind(add("ls", "List an app's secrets, without their values")->alias("list"), &List);
+  binder.Bind(with_name(add("rm", "Delete a secret"))->alias("delete"), &Delete);
 }
 
 }  // namespace thaw::cli

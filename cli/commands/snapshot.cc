@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "cli/commands/arguments.h"
 #include "cli/commands/context.h"
 #include "cli/commands/snapshot_explain.h"
 #include "cli/output/format.h"
@@ -41,7 +42,7 @@ absl::Status List(Context& context, const SnapshotArguments& arguments) {
     for (const auto& snapshot : snapshots) json.push_back(SnapshotJson(snapshot));
     nlohmann::ordered_json object;
     object["snapshots"] = std::move(json);
-    context.Print(absl::StrCat(DumpPretty(object), "\n"));
+    context.PrintJson(object);
     return absl::OkStatus();
   }
   if (snapshots.empty()) {
@@ -64,7 +65,10 @@ absl::Status List(Context& context, const SnapshotArguments& arguments) {
                {"MADE IN", Align::kRight},
                {"AGE", Align::kRight}});
   if (learned) {
-    columns.insert(columns.end(), {{"ROLE"}, {"RESTORES", Align::kRight}, {"MEAN CALL", Align::kRight}, {"BELIEF", Align::kLeft, true}});
+    columns.insert(columns.end(), {{"ROLE"},
+                                   {"RESTORES", Align::kRight},
+                                   {"MEAN CALL", Align::kRight},
+                                   {"BELIEF", Align::kLeft, true}});
   }
   Table table(std::move(columns));
   for (const auto& snapshot : snapshots) {
@@ -116,7 +120,7 @@ absl::Status Inspect(Context& context, const SnapshotArguments& arguments) {
   ASSIGN_OR_RETURN(GatewayClient* const client, context.Client());
   ASSIGN_OR_RETURN(const auto snapshot, Find(*client, arguments.ids.front()));
   if (context.json) {
-    context.Print(absl::StrCat(DumpPretty(SnapshotJson(snapshot)), "\n"));
+    context.PrintJson(SnapshotJson(snapshot));
     return absl::OkStatus();
   }
   std::vector<std::pair<std::string, std::string>> fields(
@@ -166,7 +170,7 @@ absl::Status Create(Context& context, const SnapshotArguments& arguments) {
   progress->Done(absl::StrCat("on node ", snapshot->node_id()));
   progress.reset();
   if (context.json) {
-    context.Print(absl::StrCat(DumpPretty(SnapshotJson(*snapshot)), "\n"));
+    context.PrintJson(SnapshotJson(*snapshot));
   } else {
     context.Print(absl::StrCat("made snapshot ", snapshot->id(), "\n"));
   }
@@ -185,7 +189,7 @@ absl::Status Remove(Context& context, const SnapshotArguments& arguments) {
   if (context.json) {
     nlohmann::ordered_json object;
     object["removed"] = std::move(removed);
-    context.Print(absl::StrCat(DumpPretty(object), "\n"));
+    context.PrintJson(object);
   }
   return absl::OkStatus();
 }
@@ -193,7 +197,8 @@ absl::Status Remove(Context& context, const SnapshotArguments& arguments) {
 }  // namespace
 
 void AddSnapshotCommands(CLI::App& root, Context& context, Command& selected) {
-  auto arguments = std::make_shared<SnapshotArguments>();
+  const Binder<SnapshotArguments> binder(context, selected);
+  SnapshotArguments& arguments = binder.arguments();
   CLI::App* snapshot = root.add_subcommand("snapshot", "List, show, make and remove snapshots of frozen functions");
   snapshot->require_subcommand(0, 1);
   snapshot->footer(
@@ -203,37 +208,28 @@ void AddSnapshotCommands(CLI::App& root, Context& context, Command& selected) {
       "  thaw snapshot create demo/hello    freeze it now; the new snapshot takes the old one's place\n"
       "  thaw snapshot explain demo/hello   what keeps it from being frozen\n"
       "  thaw snapshot rm 4f2a91c0          the next start is cold; running instances stay\n");
-  const auto bind = [&context, &selected, arguments](
-                        CLI::App* command, absl::Status (*run)(Context&, const SnapshotArguments&)) {
-    command->callback([&context, &selected, arguments, run] {
-      selected = [&context, arguments, run] { return run(context, *arguments); };
-    });
-  };
   CLI::App* list =
       snapshot->add_subcommand("ls", "List snapshots, of one function or all (also: `thaw snapshot`)");
   list->alias("list");
-  list->add_option("function", arguments->function, "Only this function's")->type_name("APP/FUNCTION|ID");
-  bind(list, &List);
-  snapshot->callback([snapshot, &context, &selected, arguments] {
-    if (snapshot->get_subcommands().empty())
-      selected = [&context, arguments] { return List(context, *arguments); };
-  });
+  list->add_option("function", arguments.function, "Only this function's")->type_name("APP/FUNCTION|ID");
+  binder.Bind(list, &List);
+  binder.BindBare(snapshot, &List);
   CLI::App* inspect = snapshot->add_subcommand("inspect", "Show a snapshot");
-  inspect->add_option("id", arguments->ids, "Its id, or how it begins")
+  inspect->add_option("id", arguments.ids, "Its id, or how it begins")
       ->required()
       ->expected(1)
       ->type_name("ID");
-  bind(inspect, &Inspect);
+  binder.Bind(inspect, &Inspect);
   CLI::App* create = snapshot->add_subcommand("create", "Freeze an instance of a function now");
-  create->add_option("function", arguments->function, "The function")->required()->type_name("APP/FUNCTION|ID");
+  create->add_option("function", arguments.function, "The function")->required()->type_name("APP/FUNCTION|ID");
   create->footer(
       "Starts an instance if none runs, sends it the function's priming requests, freezes it, and tries the\n"
       "snapshot out before it is used. Works with every policy but `never`; with `manual` it is the only way.\n");
-  bind(create, &Create);
+  binder.Bind(create, &Create);
   CLI::App* remove = snapshot->add_subcommand("rm", "Remove snapshots, everywhere");
   remove->alias("delete");
-  remove->add_option("id", arguments->ids, "Their ids, or how they begin")->required()->type_name("ID");
-  bind(remove, &Remove);
+  remove->add_option("id", arguments.ids, "Their ids, or how they begin")->required()->type_name("ID");
+  binder.Bind(remove, &Remove);
   AddSnapshotExplain(*snapshot, context, selected);
 }
 

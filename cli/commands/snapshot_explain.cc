@@ -164,7 +164,7 @@ absl::Status Explain(Context& context, const ExplainArguments& arguments) {
     json["checkpoint"] = CheckpointWord(known.policy());
     json["diagnoses"] = nlohmann::ordered_json::array();
     for (const auto& diagnosis : known.diagnoses()) json["diagnoses"].push_back(DiagnosisJson(diagnosis));
-    context.Print(absl::StrCat(DumpPretty(json), "\n"));
+    context.PrintJson(json);
     return absl::OkStatus();
   }
   if (arguments.raw_log) return PrintRawLog(context, known);

@@ -36,8 +36,11 @@ absl::Status Run(Context& context, bool client_only) {
     fields.emplace_back("Largest body", FormatBytes(server->max_body_bytes()));
   }
   // The client's version is known whatever the server says.
-  context.Print(context.json ? absl::StrCat(DumpPretty(json), "\n")
-                             : RenderFields(fields, context.out_terminal()));
+  if (context.json) {
+    context.PrintJson(json);
+  } else {
+    context.Print(RenderFields(fields, context.out_terminal()));
+  }
   return client_only ? absl::OkStatus() : server.status();
 }
 

@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "cli/closest_word.h"
 #include "cli/freezing/words.h"
+#include "common/freezing/settings.h"
 #include "common/status/status_macros.h"
 
 namespace thaw::cli {
@@ -52,7 +53,9 @@ class SectionReader {
          {"restore-time-config", setting([&](const YAML::Node& node) {
             return Texts(node, "restore-time-config", [&](const YAML::Node& item, std::string text) -> absl::Status {
               const auto& keys = freeze.restore_time_config();
-              if (std::find(keys.begin(), keys.end(), text) != keys.end()) return At(item, absl::StrCat("the config key `", text, "` is there twice"));
+              if (std::find(keys.begin(), keys.end(), text) != keys.end()) {
+                return At(item, absl::StrCat("the config key `", text, "` is there twice"));
+              }
               freeze.add_restore_time_config(std::move(text));
               return absl::OkStatus();
             });
@@ -77,7 +80,7 @@ class SectionReader {
          {"canary",
           setting([&](const YAML::Node& node) { return Request(node, "canary", *freeze.mutable_canary()); })}}));
     if (has_freeze) {
-      Normalise(freeze);
+      NormaliseFreezeSettings(freeze);
       section.freeze = std::move(freeze);
     }
     return section;

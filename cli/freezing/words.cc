@@ -2,13 +2,17 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
+#include "absl/types/span.h"
 #include "cli/closest_word.h"
+#include "common/freezing/settings.h"
 
 namespace thaw::cli {
 namespace {
@@ -75,6 +79,15 @@ absl::StatusOr<Value> ValueOf(const Table& table, absl::string_view word, absl::
   return NotAmong(word, known, what);
 }
 
+// `word` when it is one of `known`.
+absl::StatusOr<std::string> OneOf(absl::string_view word, absl::Span<const absl::string_view> known,
+                                  absl::string_view what) {
+  if (std::find(known.begin(), known.end(), word) == known.end()) {
+    return NotAmong(word, std::vector<std::string>(known.begin(), known.end()), what);
+  }
+  return std::string(word);
+}
+
 }  // namespace
 
 std::string ObstacleKindWord(ObstacleKind kind) { return WordOf(kKinds, kind, "other"); }
@@ -109,31 +122,10 @@ absl::StatusOr<CheckpointPolicy> ParseCheckpointPolicy(absl::string_view text, a
   return policy;
 }
 
-absl::StatusOr<std::string> OneOf(absl::string_view word, const std::vector<std::string>& known,
-                                  absl::string_view what) {
-  if (std::find(known.begin(), known.end(), word) == known.end()) return NotAmong(word, known, what);
-  return std::string(word);
-}
 absl::StatusOr<std::string> ParseCpuBaseline(absl::string_view word) {
-  return OneOf(word, {"native", "x86-64-v2", "x86-64-v3", "x86-64-v4"}, "the CPU baseline");
+  return OneOf(word, kCpuBaselines, "the CPU baseline");
 }
-absl::StatusOr<std::string> ParseEngine(absl::string_view word) {
-  return OneOf(word, {"criu", "crac"}, "the engine");
-}
-absl::StatusOr<std::string> ParseCure(absl::string_view word) {
-  return OneOf(word, {"openssl", "python-random", "node-math-random", "java-random", "go-random", "droppable-pages"}, "the cure");
-}
-
-void Normalise(common::v1::FreezeSettings& settings) {
-  if (settings.cpu_baseline() == "native") settings.clear_cpu_baseline();
-  if (settings.engine() == "criu") settings.clear_engine();
-  auto& keys = *settings.mutable_restore_time_config();
-  std::sort(keys.begin(), keys.end());
-  auto& cures = *settings.mutable_without_cures();
-  std::sort(cures.begin(), cures.end());
-  cures.erase(std::unique(cures.begin(), cures.end()), cures.end());
-  auto& secrets = *settings.mutable_secrets();
-  std::sort(secrets.begin(), secrets.end(), [](const auto& a, const auto& b) { return a.name() < b.name(); });
-}
+absl::StatusOr<std::string> ParseEngine(absl::string_view word) { return OneOf(word, kEngines, "the engine"); }
+absl::StatusOr<std::string> ParseCure(absl::string_view word) { return OneOf(word, kCures, "the cure"); }
 
 }  // namespace thaw::cli

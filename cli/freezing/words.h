@@ -2,7 +2,6 @@
 #define THAW_CLI_FREEZING_WORDS_H_
 
 #include <string>
-#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -25,14 +24,9 @@ std::string CheckpointModeWord(common::v1::CheckpointPolicy::Mode mode);
 // A number of calls, `after:N`, or one of the other words. `what` is how the message names the place (`--checkpoint`).
 absl::StatusOr<common::v1::CheckpointPolicy> ParseCheckpointPolicy(absl::string_view text, absl::string_view what);
 
-// `word` when it is one of `known`.
-absl::StatusOr<std::string> OneOf(absl::string_view word, const std::vector<std::string>& known, absl::string_view what);
 absl::StatusOr<std::string> ParseCpuBaseline(absl::string_view word);
 absl::StatusOr<std::string> ParseEngine(absl::string_view word);
 absl::StatusOr<std::string> ParseCure(absl::string_view word);
-
-// Writes what means the same in one way, as the cluster keeps it: defaults empty, unordered lists sorted.
-void Normalise(common::v1::FreezeSettings& settings);
 
 }  // namespace thaw::cli
 

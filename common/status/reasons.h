@@ -43,6 +43,7 @@ inline constexpr char kAnswerLost[] = "ANSWER_LOST";
 inline constexpr char kCheckpointRefused[] = "CHECKPOINT_REFUSED";
 inline constexpr char kCheckpointTimeout[] = "CHECKPOINT_TIMEOUT";
 inline constexpr char kCanaryFailed[] = "CANARY_FAILED";
+inline constexpr char kNothingKnown[] = "NOTHING_KNOWN";
 inline constexpr char kVersionReplaced[] = "VERSION_REPLACED";
 inline constexpr char kNoInstanceInTime[] = "NO_INSTANCE_IN_TIME";
 inline constexpr char kRestoreFailed[] = "RESTORE_FAILED";

@@ -52,8 +52,8 @@ class HttpServer {
     std::shared_ptr<spdlog::logger> log;
   };
 
-  // FAILED_PRECONDITION as Security::CheckListenAddress (without TLS: CheckPlainListenAddress); INVALID_ARGUMENT for an address that is not host:port, or
-  // certificate files that can't be used; UNAVAILABLE when the address can't be bound.
+  // FAILED_PRECONDITION as Security::CheckListenAddress (without TLS: CheckPlainListenAddress); INVALID_ARGUMENT for an
+  // address that is not host:port, or certificate files that can't be used; UNAVAILABLE when the address can't be bound.
   static absl::StatusOr<std::unique_ptr<HttpServer>> Start(const Options& options, const Security& security, Deps deps);
   // As Shutdown(0).
   ~HttpServer();

@@ -24,8 +24,8 @@ class ConnectionWatch {
   // True when `channel` is connected now.
   static bool Ready(grpc::Channel& channel);
 
-  // Has `channel` connect, and calls `done` once, on the watch's thread or the caller's: with OK when it is connected, UNAVAILABLE when
-  // an attempt has failed, DEADLINE_EXCEEDED when neither is so by `deadline`. `done` must be short.
+  // Has `channel` connect, and calls `done` once, on the watch's thread or the caller's: with OK when it is connected,
+  // UNAVAILABLE when an attempt has failed, DEADLINE_EXCEEDED when neither is so by `deadline`. `done` must be short.
   void Await(std::shared_ptr<grpc::Channel> channel, absl::Time deadline, absl::AnyInvocable<void(absl::Status)> done);
 
  private:

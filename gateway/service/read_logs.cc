@@ -17,8 +17,8 @@
 #include "gateway/errors.h"
 #include "gateway/routing/lease.h"
 #include "gateway/service/cluster_nodes.h"
+#include "gateway/service/find_function.h"
 #include "gateway/service/log_merge.h"
-#include "gateway/service/scheduler_status.h"
 #include "thaw/agent/v1/agent.grpc.pb.h"
 
 namespace thaw::gateway {
@@ -76,26 +76,15 @@ class Reading final : public grpc::ServerWriteReactor<v1::LogLine>, public std::
       Finish(ToGrpcStatus(name.status()));
       return;
     }
-    ::thaw::common::v1::GetFunctionRequest question;
-    if (!name->id.empty()) {
-      question.set_id(name->id);
-    } else {
-      const std::size_t slash = name->path.find('/');
-      question.set_app_name(name->path.substr(0, slash));
-      question.set_name(name->path.substr(slash + 1));
-    }
-    auto call = std::make_shared<FunctionCall>();
-    call->request = question;
-    PrepareCall(call->context, deps_.channels->security(), RequestDeadline());
-    deps_.catalogue->async()->GetFunction(&call->context, &call->request, &call->response,
-                                          [self = self_, call](grpc::Status status) {
-                                            if (!status.ok()) {
-                                              self->End(FromSchedulerStatus(status, "the function"));
-                                            } else {
-                                              self->function_id_ = call->response.id();
-                                              self->ListNodes(/*first=*/true);
-                                            }
-                                          });
+    FindFunction(*deps_.catalogue, deps_.channels->security(), RequestDeadline(), *name,
+                 [self = self_](absl::StatusOr<::thaw::common::v1::Function> function) {
+                   if (!function.ok()) {
+                     self->End(function.status());
+                   } else {
+                     self->function_id_ = function->id();
+                     self->ListNodes(/*first=*/true);
+                   }
+                 });
   }
 
   // From the nodes' streams.
@@ -146,12 +135,6 @@ class Reading final : public grpc::ServerWriteReactor<v1::LogLine>, public std::
   }
 
  private:
-  struct FunctionCall {
-    grpc::ClientContext context;
-    ::thaw::common::v1::GetFunctionRequest request;
-    ::thaw::common::v1::Function response;
-  };
-
   absl::Time RequestDeadline() const { return std::min(deadline_, absl::Now() + deps_.request_limit); }
 
   void ListNodes(bool first) {

@@ -166,21 +166,7 @@ absl::StatusOr<common::v1::Function> Catalogue::CreateFunction(const common::v1:
   function.set_app_name(app.name());
   *function.mutable_created_at() = ToProto(clock_.Now());
   *function.mutable_updated_at() = function.created_at();
-  WriteBatch batch;
-  std::vector<common::v1::VersionSpec> specs;
-  bool changed = false;
-  FunctionChange change = Reversion(app, function, batch, specs, changed);
-  batch.Put(function);
-  RETURN_IF_ERROR(store_.Apply(batch));
-  {
-    absl::MutexLock lock(&mu_);
-    Insert(function);
-    for (auto& spec : specs) {
-      versions_[function.version_id()] = std::make_shared<const common::v1::VersionSpec>(std::move(spec));
-    }
-    UpdateGauges();
-  }
-  Tell({std::move(change)});
+  RETURN_IF_ERROR(Keep(app, function));
   return function;
 }
 
@@ -201,22 +187,35 @@ absl::StatusOr<common::v1::Function> Catalogue::UpdateFunction(const common::v1:
     app = *FindApp(current->app_id(), "");
   }
   *function.mutable_updated_at() = ToProto(clock_.Now());
+  RETURN_IF_ERROR(Keep(app, function));
+  return function;
+}
+
+absl::Status Catalogue::Keep(const common::v1::App& app, common::v1::Function& function) {
   WriteBatch batch;
   std::vector<common::v1::VersionSpec> specs;
   bool changed = false;
   FunctionChange change = Reversion(app, function, batch, specs, changed);
   batch.Put(function);
   RETURN_IF_ERROR(store_.Apply(batch));
+  bool is_new = false;
   {
     absl::MutexLock lock(&mu_);
     if (changed) versions_.erase(change.old_version_id);
     for (auto& spec : specs) {
       versions_[function.version_id()] = std::make_shared<const common::v1::VersionSpec>(std::move(spec));
     }
-    *functions_[function.id()] = function;
+    const auto known = functions_.find(function.id());
+    is_new = known == functions_.end();
+    if (is_new) {
+      Insert(function);
+      UpdateGauges();
+    } else {
+      *known->second = function;
+    }
   }
-  if (changed) Tell({std::move(change)});
-  return function;
+  if (changed || is_new) Tell({std::move(change)});
+  return absl::OkStatus();
 }
 
 absl::Status Catalogue::DeleteFunction(absl::string_view id) {

@@ -107,6 +107,10 @@ class Catalogue {
   FunctionChange Reversion(const common::v1::App& app, common::v1::Function& function, WriteBatch& batch,
                            std::vector<common::v1::VersionSpec>& specs, bool& changed) const;
 
+  // Stores a new or changed function with its version, which is set, and tells the listeners.
+  absl::Status Keep(const common::v1::App& app, common::v1::Function& function) ABSL_EXCLUSIVE_LOCKS_REQUIRED(write_mu_)
+      ABSL_LOCKS_EXCLUDED(mu_);
+
   void Insert(const common::v1::App& app) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Insert(const common::v1::Function& function) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void EraseFunction(const std::string& id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

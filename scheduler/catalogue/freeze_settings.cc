@@ -1,7 +1,6 @@
 #include "scheduler/catalogue/freeze_settings.h"
 
 #include <algorithm>
-#include <array>
 #include <set>
 #include <string>
 
@@ -10,7 +9,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
+#include "common/freezing/settings.h"
 #include "common/status/status_macros.h"
+#include "scheduler/catalogue/validation.h"
 #include "scheduler/errors.h"
 #include "scheduler/limits.h"
 
@@ -19,11 +20,6 @@ namespace {
 
 using common::v1::FreezeSettings;
 using common::v1::ObstacleRule;
-
-constexpr std::array<absl::string_view, 6> kCures = {"openssl",     "python-random", "node-math-random",
-                                                     "java-random", "go-random",     "droppable-pages"};
-constexpr std::array<absl::string_view, 4> kBaselines = {"native", "x86-64-v2", "x86-64-v3", "x86-64-v4"};
-constexpr std::array<absl::string_view, 2> kEngines = {"criu", "crac"};
 
 template <typename Words>
 absl::Status CheckWord(absl::string_view field, absl::string_view word, const Words& known) {
@@ -57,13 +53,6 @@ absl::Status CheckRule(const ObstacleRule& rule, const std::string& field) {
                                 "is reopen, and only files can be opened again; choose close, and let the function connect anew");
   }
   return absl::OkStatus();
-}
-
-bool IsSecretName(absl::string_view name) {
-  if (name.empty() || name.size() > limits::kMaxSecretNameBytes || name == "." || name == "..") return false;
-  return std::all_of(name.begin(), name.end(), [](char c) {
-    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '-' || c == '.';
-  });
 }
 
 absl::Status CheckRestoreTimeConfig(const FreezeSettings& settings) {
@@ -159,22 +148,10 @@ absl::Status CheckFreezeSettings(const FreezeSettings& settings) {
     RETURN_IF_ERROR(CheckWord("freeze.without_cures", cure, kCures));
   }
   if (!settings.cpu_baseline().empty()) {
-    RETURN_IF_ERROR(CheckWord("freeze.cpu_baseline", settings.cpu_baseline(), kBaselines));
+    RETURN_IF_ERROR(CheckWord("freeze.cpu_baseline", settings.cpu_baseline(), kCpuBaselines));
   }
   if (!settings.engine().empty()) RETURN_IF_ERROR(CheckWord("freeze.engine", settings.engine(), kEngines));
   return CheckPriming(settings);
-}
-
-void NormaliseFreezeSettings(FreezeSettings& settings) {
-  if (settings.cpu_baseline() == kBaselines[0]) settings.clear_cpu_baseline();
-  if (settings.engine() == kEngines[0]) settings.clear_engine();
-  auto& keys = *settings.mutable_restore_time_config();
-  std::sort(keys.begin(), keys.end());
-  auto& cures = *settings.mutable_without_cures();
-  std::sort(cures.begin(), cures.end());
-  cures.erase(std::unique(cures.begin(), cures.end()), cures.end());
-  auto& secrets = *settings.mutable_secrets();
-  std::sort(secrets.begin(), secrets.end(), [](const auto& a, const auto& b) { return a.name() < b.name(); });
 }
 
 }  // namespace thaw::scheduler

@@ -10,10 +10,6 @@ namespace thaw::scheduler {
 // INVALID_ARGUMENT with reason INVALID_FIELD; the field is named from `freeze` on (`freeze.rules[2].action`).
 absl::Status CheckFreezeSettings(const common::v1::FreezeSettings& settings);
 
-// Writes what means the same in one way: `native` and `criu`, which are the defaults, become empty, and lists whose
-// order means nothing are sorted. So equal wishes make equal versions.
-void NormaliseFreezeSettings(common::v1::FreezeSettings& settings);
-
 }  // namespace thaw::scheduler
 
 #endif  // THAW_SCHEDULER_CATALOGUE_FREEZE_SETTINGS_H_

@@ -1,13 +1,12 @@
 #include "scheduler/catalogue/secret_catalogue.h"
 
-#include <algorithm>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "common/rpc/client.h"
 #include "common/status/status_macros.h"
+#include "scheduler/catalogue/validation.h"
 #include "scheduler/errors.h"
 #include "scheduler/limits.h"
 
@@ -18,13 +17,9 @@ namespace {
 std::string SealContext(absl::string_view app_id, absl::string_view name) { return absl::StrCat(app_id, "/", name); }
 
 absl::Status CheckName(absl::string_view name) {
-  const bool file_name = !name.empty() && name.size() <= limits::kMaxNameBytes && name != "." && name != ".." &&
-                         std::all_of(name.begin(), name.end(), [](char c) {
-                           return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '-' || c == '.';
-                         });
-  if (file_name) return absl::OkStatus();
+  if (IsSecretName(name)) return absl::OkStatus();
   return errors::InvalidField("name", absl::StrCat("'", absl::CEscape(name.substr(0, 64)), "' is not a secret's name; use 1 to ",
-                                                   limits::kMaxNameBytes, " letters, digits, '_', '-' or '.'"));
+                                                   limits::kMaxSecretNameBytes, " letters, digits, '_', '-' or '.'"));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <locale.h>
 #include <wctype.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -12,6 +13,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "common/freezing/settings.h"
 #include "common/rpc/client.h"
 #include "common/status/status_macros.h"
 #include "scheduler/catalogue/freeze_settings.h"
@@ -308,6 +310,13 @@ bool IsDigestId(absl::string_view id) {
     if (!absl::ascii_isdigit(static_cast<unsigned char>(c)) && (c < 'a' || c > 'f')) return false;
   }
   return true;
+}
+
+bool IsSecretName(absl::string_view name) {
+  if (name.empty() || name.size() > limits::kMaxSecretNameBytes || name == "." || name == "..") return false;
+  return std::all_of(name.begin(), name.end(), [](char c) {
+    return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '-' || c == '.';
+  });
 }
 
 absl::Status CheckReportedSnapshot(const common::v1::SnapshotInfo& snapshot) {

@@ -35,6 +35,9 @@ absl::Status CheckReportedSnapshot(const common::v1::SnapshotInfo& snapshot);
 // True for 32 lower-case hex digits.
 bool IsDigestId(absl::string_view id);
 
+// True for what can be a secret's name, which is also a file's: letters, digits, `_`, `-` and `.`.
+bool IsSecretName(absl::string_view name);
+
 }  // namespace thaw::scheduler
 
 #endif  // THAW_SCHEDULER_CATALOGUE_VALIDATION_H_

@@ -34,8 +34,9 @@ double Learner::Candidate::variance() const {
 Learner::Learner(const std::vector<common::v1::SnapshotInfo>& snapshots) {
   for (const auto& snapshot : snapshots) {
     const auto arm = ArmOf(snapshot.invocations());
-    if (!arm.has_value()) continue;
-    Candidate candidate{snapshot.id(), *arm, snapshot.experience()};
+    // One that a person made before any call, and so chose, ends the comparison as any other.
+    if (!arm.has_value() && snapshot.experience().role() != SnapshotExperience::ROLE_CHOSEN) continue;
+    Candidate candidate{snapshot.id(), arm.value_or(0), snapshot.experience()};
     if (candidate.experience.role() == SnapshotExperience::ROLE_UNSPECIFIED) {
       candidate.experience.set_role(SnapshotExperience::ROLE_CANDIDATE);
     }
@@ -260,7 +261,7 @@ void Learner::SayBeliefs() {
         const double gain = (runner_up->mean() - candidate.mean()) / runner_up->mean();
         absl::StrAppend(&belief, gain >= 0.01 ? absl::StrCat(", ", Percent(gain), " faster than ")
                                               : std::string(", as fast as "),
-                        AfterCalls(runner_up->arm), gain >= 0.01 ? "" : " and earlier");
+                        AfterCalls(runner_up->arm), gain < 0.01 && candidate.arm < runner_up->arm ? " and earlier" : "");
       }
     } else if (best != nullptr && best != &candidate && best->mean() > 0) {
       const double behind = (candidate.mean() - best->mean()) / best->mean();

@@ -44,7 +44,7 @@ class Learner {
 
   enum class Decision { kNone, kRejected, kSettledEarliest, kSettledLater };
 
-  // Of all snapshots that the version has; those that were frozen before any call are left out.
+  // Of all snapshots that the version has; those that were frozen before any call are left out, unless chosen.
   explicit Learner(const std::vector<common::v1::SnapshotInfo>& snapshots);
 
   // Whether the version has its answer.

@@ -112,7 +112,8 @@ class Cluster final : public CatalogueListener {
   absl::Status DeleteSecret(const common::v1::DeleteSecretRequest& request) ABSL_LOCKS_EXCLUDED(mu_);
 
   // As the node is told of it (membership/fitting.h); whole where `node_id` is empty or unknown. NOT_FOUND.
-  absl::StatusOr<v1::VersionState> GetVersion(absl::string_view version_id, absl::string_view node_id = "") const ABSL_LOCKS_EXCLUDED(mu_);
+  absl::StatusOr<v1::VersionState> GetVersion(absl::string_view version_id, absl::string_view node_id = "") const
+      ABSL_LOCKS_EXCLUDED(mu_);
   // The snapshot a version is restored from; nothing when there is none, all its holders are lost, or the version's
   // policy is never to be frozen. Of several candidates the first, with the holders of all.
   std::optional<common::v1::SnapshotInfo> UsableSnapshot(const common::v1::VersionSpec& version) const;

@@ -119,7 +119,9 @@ class CatalogueService final : public v1::Catalogue::CallbackService {
 
   ServerUnaryReactor* GetVersion(CallbackServerContext* context, const v1::GetVersionRequest* request,
                                  v1::VersionState* response) override {
-    return Read(context, [=, this] { return Fill(scheduler_.cluster().GetVersion(request->version_id(), request->node_id()), response); });
+    return Read(context, [=, this] {
+      return Fill(scheduler_.cluster().GetVersion(request->version_id(), request->node_id()), response);
+    });
   }
 
  private:

@@ -3,8 +3,6 @@
 #include <grpcpp/server_context.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <iostream>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -32,14 +30,14 @@ class FakeAgentServer::Functions final : public pb::Functions::Service {
 
   grpc::Status Invoke(grpc::ServerContext* context, const pb::InvokeRequest* request,
                       pb::InvokeResponse* response) override {
-    if (const auto checked = fake_.Check(context); !checked.ok()) return checked;
+    if (const auto checked = fake_.endpoint_.Check(context); !checked.ok()) return checked;
     Reply reply = fake_.Answer(context, *request, /*streamed=*/false);
     *response = std::move(reply.response);
     return ToGrpcStatus(reply.status);
   }
 
   grpc::Status Explain(grpc::ServerContext* context, const pb::ExplainRequest*, pb::ExplainResponse* response) override {
-    if (const auto checked = fake_.Check(context); !checked.ok()) return checked;
+    if (const auto checked = fake_.endpoint_.Check(context); !checked.ok()) return checked;
     absl::MutexLock lock(&fake_.mu_);
     if (!fake_.explanation_.ok()) return ToGrpcStatus(fake_.explanation_.status());
     *response = *fake_.explanation_;
@@ -48,7 +46,7 @@ class FakeAgentServer::Functions final : public pb::Functions::Service {
 
   grpc::Status InvokeStream(grpc::ServerContext* context,
                             grpc::ServerReaderWriter<pb::InvokeStreamResponse, pb::InvokeStreamRequest>* stream) override {
-    if (const auto checked = fake_.Check(context); !checked.ok()) return checked;
+    if (const auto checked = fake_.endpoint_.Check(context); !checked.ok()) return checked;
     pb::InvokeStreamRequest part;
     pb::InvokeRequest request;
     while (stream->Read(&part)) {
@@ -74,7 +72,7 @@ class FakeAgentServer::Functions final : public pb::Functions::Service {
 
   grpc::Status Freeze(grpc::ServerContext* context, const pb::FreezeRequest* request,
                       thaw::common::v1::SnapshotInfo* response) override {
-    if (const auto checked = fake_.Check(context); !checked.ok()) return checked;
+    if (const auto checked = fake_.endpoint_.Check(context); !checked.ok()) return checked;
     absl::MutexLock lock(&fake_.mu_);
     if (!fake_.freeze_failure_.ok()) return ToGrpcStatus(fake_.freeze_failure_);
     fake_.frozen_.push_back(request->version_id());
@@ -85,7 +83,7 @@ class FakeAgentServer::Functions final : public pb::Functions::Service {
 
   grpc::Status ReadLogs(grpc::ServerContext* context, const pb::ReadLogsRequest* request,
                         grpc::ServerWriter<pb::LogLine>* writer) override {
-    if (const auto checked = fake_.Check(context); !checked.ok()) return checked;
+    if (const auto checked = fake_.endpoint_.Check(context); !checked.ok()) return checked;
     const std::size_t tail = request->tail() == 0 ? 100 : request->tail();
     std::size_t next = 0;
     absl::Status failure;
@@ -127,7 +125,7 @@ class FakeAgentServer::Images final : public pb::Images::Service {
 
   grpc::Status HasImage(grpc::ServerContext* context, const pb::HasImageRequest* request,
                         pb::HasImageResponse* response) override {
-    if (const auto checked = fake_.Check(context); !checked.ok()) return checked;
+    if (const auto checked = fake_.endpoint_.Check(context); !checked.ok()) return checked;
     absl::MutexLock lock(&fake_.mu_);
     response->set_present(fake_.images_.count(request->image_id()) > 0);
     return grpc::Status::OK;
@@ -135,7 +133,7 @@ class FakeAgentServer::Images final : public pb::Images::Service {
 
   grpc::Status ImportImage(grpc::ServerContext* context, grpc::ServerReader<pb::ImportImageRequest>* reader,
                            pb::ImportImageResponse* response) override {
-    if (const auto checked = fake_.Check(context); !checked.ok()) return checked;
+    if (const auto checked = fake_.endpoint_.Check(context); !checked.ok()) return checked;
     pb::ImportImageRequest part;
     std::string id;
     std::string archive;
@@ -166,30 +164,15 @@ class FakeAgentServer::Images final : public pb::Images::Service {
 };
 
 FakeAgentServer::FakeAgentServer(std::string token)
-    : token_(std::move(token)),
-      security_(Security::ForTesting(token_)),
+    : endpoint_(std::move(token)),
       functions_service_(std::make_unique<Functions>(*this)),
       images_service_(std::make_unique<Images>(*this)) {}
 
 FakeAgentServer::~FakeAgentServer() { Stop(); }
 
-void FakeAgentServer::Start() {
-  auto server = RpcServer::Start({.listen_address = absl::StrCat("127.0.0.1:", port_)}, *security_,
-                                 {functions_service_.get(), images_service_.get()});
-  if (!server.ok()) {
-    std::cerr << "the fake agent can't listen: " << server.status() << "\n";
-    std::abort();
-  }
-  server_ = std::move(*server);
-  port_ = server_->port();
-}
+void FakeAgentServer::Start() { endpoint_.Start({functions_service_.get(), images_service_.get()}); }
 
-void FakeAgentServer::Stop() {
-  if (server_ != nullptr) server_->Shutdown(absl::ZeroDuration());
-  server_.reset();
-}
-
-std::string FakeAgentServer::address() const { return absl::StrCat("127.0.0.1:", port_); }
+void FakeAgentServer::Stop() { endpoint_.Stop(); }
 
 FakeAgentServer::Reply FakeAgentServer::Echo(const pb::InvokeRequest& request) {
   Reply reply;
@@ -211,16 +194,6 @@ FakeAgentServer::Reply FakeAgentServer::Hang(const pb::InvokeRequest&) {
 void FakeAgentServer::set_on_invoke(OnInvoke on_invoke) {
   absl::MutexLock lock(&mu_);
   on_invoke_ = std::move(on_invoke);
-}
-
-grpc::Status FakeAgentServer::Check(grpc::ServerContext* context) {
-  const auto it = context->client_metadata().find("thaw-cluster-token");
-  if (it != context->client_metadata().end() && std::string(it->second.data(), it->second.size()) == token_) {
-    return grpc::Status::OK;
-  }
-  absl::MutexLock lock(&mu_);
-  ++refused_;
-  return ToGrpcStatus(WithReason(absl::UnauthenticatedError("no token"), reason::kUnauthenticated));
 }
 
 FakeAgentServer::Reply FakeAgentServer::Answer(grpc::ServerContext* context, const pb::InvokeRequest& request,
@@ -253,11 +226,6 @@ int FakeAgentServer::calls() const {
 int FakeAgentServer::cancelled() const {
   absl::MutexLock lock(&mu_);
   return cancelled_;
-}
-
-int FakeAgentServer::refused() const {
-  absl::MutexLock lock(&mu_);
-  return refused_;
 }
 
 bool FakeAgentServer::AwaitCalls(int calls) {

@@ -12,8 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
-#include "common/rpc/security.h"
-#include "common/rpc/server.h"
+#include "tests/fakes/fake_endpoint.h"
 #include "thaw/agent/v1/agent.grpc.pb.h"
 
 namespace thaw::testing {
@@ -42,8 +41,8 @@ class FakeAgentServer {
   // Listens, at the second time on the same port again.
   void Start();
   void Stop();
-  std::string address() const;
-  int port() const { return port_; }
+  std::string address() const { return endpoint_.address(); }
+  int port() const { return endpoint_.port(); }
 
   // Status 200 with the request's body, warm.
   static Reply Echo(const agent::v1::InvokeRequest& request);
@@ -55,7 +54,7 @@ class FakeAgentServer {
   int calls() const ABSL_LOCKS_EXCLUDED(mu_);
   // Hanging calls that were cancelled.
   int cancelled() const ABSL_LOCKS_EXCLUDED(mu_);
-  int refused() const ABSL_LOCKS_EXCLUDED(mu_);
+  int refused() const { return endpoint_.refused(); }
   // Waits, for 10 s at most, for the nth call; for cancelled calls.
   bool AwaitCalls(int calls) ABSL_LOCKS_EXCLUDED(mu_);
   bool AwaitCancelled(int cancelled) ABSL_LOCKS_EXCLUDED(mu_);
@@ -84,23 +83,18 @@ class FakeAgentServer {
   class Functions;
   class Images;
 
-  grpc::Status Check(grpc::ServerContext* context) ABSL_LOCKS_EXCLUDED(mu_);
   // Records the call and has it answered; returns when it is to be finished.
   Reply Answer(grpc::ServerContext* context, const agent::v1::InvokeRequest& request, bool streamed)
       ABSL_LOCKS_EXCLUDED(mu_);
 
-  const std::string token_;
-  const std::shared_ptr<const Security> security_;
+  FakeEndpoint endpoint_;
   std::unique_ptr<Functions> functions_service_;
   std::unique_ptr<Images> images_service_;
-  std::unique_ptr<RpcServer> server_;
-  int port_ = 0;
 
   mutable absl::Mutex mu_;
   OnInvoke on_invoke_ ABSL_GUARDED_BY(mu_) = &FakeAgentServer::Echo;
   std::vector<Seen> seen_ ABSL_GUARDED_BY(mu_);
   int cancelled_ ABSL_GUARDED_BY(mu_) = 0;
-  int refused_ ABSL_GUARDED_BY(mu_) = 0;
   int log_streams_ ABSL_GUARDED_BY(mu_) = 0;
   absl::Status log_failure_ ABSL_GUARDED_BY(mu_);
   absl::Status freeze_failure_ ABSL_GUARDED_BY(mu_);

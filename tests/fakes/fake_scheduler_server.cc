@@ -3,8 +3,6 @@
 #include <grpcpp/server_context.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <iostream>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -23,7 +21,7 @@ class FakeSchedulerServer::Leases final : public pb::Leases::Service {
 
   grpc::Status AcquireLease(grpc::ServerContext* context, const pb::AcquireLeaseRequest* request,
                             pb::Lease* response) override {
-    if (const auto checked = fake_.Check(context); !checked.ok()) return checked;
+    if (const auto checked = fake_.endpoint_.Check(context); !checked.ok()) return checked;
     absl::MutexLock lock(&fake_.mu_);
     const cat::Function* function = nullptr;
     for (const auto& [id, candidate] : fake_.functions_) {
@@ -68,7 +66,7 @@ class FakeSchedulerServer::Leases final : public pb::Leases::Service {
 
   grpc::Status RenewLeases(grpc::ServerContext* context, const pb::RenewLeasesRequest* request,
                            pb::RenewLeasesResponse* response) override {
-    if (const auto checked = fake_.Check(context); !checked.ok()) return checked;
+    if (const auto checked = fake_.endpoint_.Check(context); !checked.ok()) return checked;
     absl::MutexLock lock(&fake_.mu_);
     ++fake_.renewals_;
     for (const std::string& id : request->lease_ids()) {
@@ -80,7 +78,7 @@ class FakeSchedulerServer::Leases final : public pb::Leases::Service {
 
   grpc::Status ReleaseLeases(grpc::ServerContext* context, const pb::ReleaseLeasesRequest* request,
                              pb::ReleaseLeasesResponse*) override {
-    if (const auto checked = fake_.Check(context); !checked.ok()) return checked;
+    if (const auto checked = fake_.endpoint_.Check(context); !checked.ok()) return checked;
     absl::MutexLock lock(&fake_.mu_);
     for (const std::string& id : request->lease_ids()) {
       fake_.held_.erase(id);
@@ -91,7 +89,7 @@ class FakeSchedulerServer::Leases final : public pb::Leases::Service {
 
   grpc::Status WatchLeases(grpc::ServerContext* context, const pb::WatchLeasesRequest*,
                            grpc::ServerWriter<pb::LeaseEvents>* writer) override {
-    if (const auto checked = fake_.Check(context); !checked.ok()) return checked;
+    if (const auto checked = fake_.endpoint_.Check(context); !checked.ok()) return checked;
     Watcher watcher;
     watcher.queue.emplace_back();
     absl::ReleasableMutexLock lock(&fake_.mu_);
@@ -118,7 +116,7 @@ class FakeSchedulerServer::Catalogue final : public pb::Catalogue::Service {
   explicit Catalogue(FakeSchedulerServer& fake) : fake_(fake) {}
 
   grpc::Status CreateApp(grpc::ServerContext* context, const cat::CreateAppRequest* request, cat::App* response) override {
-    if (const auto checked = fake_.Check(context); !checked.ok()) return checked;
+    if (const auto checked = fake_.endpoint_.Check(context); !checked.ok()) return checked;
     if (request->app().name() == "taken") {
       return ToGrpcStatus(WithReason(absl::AlreadyExistsError("app taken exists"), reason::kAlreadyExists));
     }
@@ -129,7 +127,7 @@ class FakeSchedulerServer::Catalogue final : public pb::Catalogue::Service {
 
   grpc::Status GetFunction(grpc::ServerContext* context, const cat::GetFunctionRequest* request,
                            cat::Function* response) override {
-    if (const auto checked = fake_.Check(context); !checked.ok()) return checked;
+    if (const auto checked = fake_.endpoint_.Check(context); !checked.ok()) return checked;
     absl::MutexLock lock(&fake_.mu_);
     for (const auto& [id, function] : fake_.functions_) {
       if (id == request->id() || (function.app_name() == request->app_name() && function.name() == request->name())) {
@@ -142,7 +140,7 @@ class FakeSchedulerServer::Catalogue final : public pb::Catalogue::Service {
 
   grpc::Status UpdateFunction(grpc::ServerContext* context, const cat::UpdateFunctionRequest* request,
                               cat::Function* response) override {
-    if (const auto checked = fake_.Check(context); !checked.ok()) return checked;
+    if (const auto checked = fake_.endpoint_.Check(context); !checked.ok()) return checked;
     // Without a word to the watchers: the gateway's own knowledge has to do.
     fake_.ChangeFunction(request->function().id(), /*tell=*/false);
     absl::MutexLock lock(&fake_.mu_);
@@ -152,26 +150,26 @@ class FakeSchedulerServer::Catalogue final : public pb::Catalogue::Service {
 
   grpc::Status SetSecret(grpc::ServerContext* context, const cat::SetSecretRequest* request,
                          cat::Secret* response) override {
-    if (const auto checked = fake_.Check(context); !checked.ok()) return checked;
+    if (const auto checked = fake_.endpoint_.Check(context); !checked.ok()) return checked;
     response->set_name(request->name());
     response->set_size_bytes(static_cast<std::uint32_t>(request->value().size()));
     return grpc::Status::OK;
   }
   grpc::Status ListSecrets(grpc::ServerContext* context, const cat::ListSecretsRequest* request,
                            cat::ListSecretsResponse* response) override {
-    if (const auto checked = fake_.Check(context); !checked.ok()) return checked;
+    if (const auto checked = fake_.endpoint_.Check(context); !checked.ok()) return checked;
     response->add_secrets()->set_app_id(request->app_id());
     return grpc::Status::OK;
   }
   grpc::Status DeleteSecret(grpc::ServerContext* context, const cat::DeleteSecretRequest* request,
                             cat::DeleteSecretResponse*) override {
-    if (const auto checked = fake_.Check(context); !checked.ok()) return checked;
+    if (const auto checked = fake_.endpoint_.Check(context); !checked.ok()) return checked;
     return ToGrpcStatus(WithReason(absl::NotFoundError("no secret " + request->name()), reason::kSecretNotFound));
   }
 
   grpc::Status ListNodes(grpc::ServerContext* context, const cat::ListNodesRequest*,
                          cat::ListNodesResponse* response) override {
-    if (const auto checked = fake_.Check(context); !checked.ok()) return checked;
+    if (const auto checked = fake_.endpoint_.Check(context); !checked.ok()) return checked;
     absl::MutexLock lock(&fake_.mu_);
     for (const auto& [id, node] : fake_.nodes_) *response->add_nodes() = node;
     return grpc::Status::OK;
@@ -182,8 +180,7 @@ class FakeSchedulerServer::Catalogue final : public pb::Catalogue::Service {
 };
 
 FakeSchedulerServer::FakeSchedulerServer(std::string token)
-    : token_(std::move(token)),
-      security_(Security::ForTesting(token_)),
+    : endpoint_(std::move(token)),
       leases_service_(std::make_unique<Leases>(*this)),
       catalogue_service_(std::make_unique<Catalogue>(*this)) {}
 
@@ -195,14 +192,7 @@ void FakeSchedulerServer::Start() {
     stopping_ = false;
     held_.clear();
   }
-  auto server = RpcServer::Start({.listen_address = absl::StrCat("127.0.0.1:", port_)}, *security_,
-                                 {leases_service_.get(), catalogue_service_.get()});
-  if (!server.ok()) {
-    std::cerr << "the fake scheduler can't listen: " << server.status() << "\n";
-    std::abort();
-  }
-  server_ = std::move(*server);
-  port_ = server_->port();
+  endpoint_.Start({leases_service_.get(), catalogue_service_.get()});
 }
 
 void FakeSchedulerServer::Stop() {
@@ -210,20 +200,7 @@ void FakeSchedulerServer::Stop() {
     absl::MutexLock lock(&mu_);
     stopping_ = true;
   }
-  if (server_ != nullptr) server_->Shutdown(absl::ZeroDuration());
-  server_.reset();
-}
-
-std::string FakeSchedulerServer::address() const { return absl::StrCat("127.0.0.1:", port_); }
-
-grpc::Status FakeSchedulerServer::Check(grpc::ServerContext* context) {
-  const auto it = context->client_metadata().find("thaw-cluster-token");
-  if (it != context->client_metadata().end() && std::string(it->second.data(), it->second.size()) == token_) {
-    return grpc::Status::OK;
-  }
-  absl::MutexLock lock(&mu_);
-  ++refused_;
-  return ToGrpcStatus(WithReason(absl::UnauthenticatedError("no token"), reason::kUnauthenticated));
+  endpoint_.Stop();
 }
 
 void FakeSchedulerServer::Tell(const pb::LeaseEvents& events) {
@@ -303,11 +280,6 @@ std::vector<std::string> FakeSchedulerServer::released() const {
 int FakeSchedulerServer::watchers() const {
   absl::MutexLock lock(&mu_);
   return static_cast<int>(watchers_.size());
-}
-
-int FakeSchedulerServer::refused() const {
-  absl::MutexLock lock(&mu_);
-  return refused_;
 }
 
 bool FakeSchedulerServer::AwaitWatcher() {

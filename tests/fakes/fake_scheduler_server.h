@@ -10,8 +10,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
-#include "common/rpc/security.h"
-#include "common/rpc/server.h"
+#include "tests/fakes/fake_endpoint.h"
 #include "thaw/scheduler/v1/scheduler.grpc.pb.h"
 
 namespace thaw::testing {
@@ -27,7 +26,7 @@ class FakeSchedulerServer {
   void Start();
   // As if it was killed.
   void Stop();
-  std::string address() const;
+  std::string address() const { return endpoint_.address(); }
 
   void AddNode(const std::string& id, const std::string& address) ABSL_LOCKS_EXCLUDED(mu_);
   // The node is lost: its leases end, and watchers are told.
@@ -44,7 +43,7 @@ class FakeSchedulerServer {
   std::vector<std::string> released() const ABSL_LOCKS_EXCLUDED(mu_);
   int watchers() const ABSL_LOCKS_EXCLUDED(mu_);
   // Calls without the right token.
-  int refused() const ABSL_LOCKS_EXCLUDED(mu_);
+  int refused() const { return endpoint_.refused(); }
   // Waits, for 10 s at most, until a gateway watches; false when none came.
   bool AwaitWatcher() ABSL_LOCKS_EXCLUDED(mu_);
 
@@ -55,15 +54,11 @@ class FakeSchedulerServer {
     std::vector<scheduler::v1::LeaseEvents> queue;
   };
 
-  grpc::Status Check(grpc::ServerContext* context) ABSL_LOCKS_EXCLUDED(mu_);
   void Tell(const scheduler::v1::LeaseEvents& events) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
-  const std::string token_;
-  const std::shared_ptr<const Security> security_;
+  FakeEndpoint endpoint_;
   std::unique_ptr<Leases> leases_service_;
   std::unique_ptr<Catalogue> catalogue_service_;
-  std::unique_ptr<RpcServer> server_;
-  int port_ = 0;
 
   mutable absl::Mutex mu_;
   std::map<std::string, ::thaw::common::v1::Node> nodes_ ABSL_GUARDED_BY(mu_);
@@ -77,7 +72,6 @@ class FakeSchedulerServer {
   int next_version_ ABSL_GUARDED_BY(mu_) = 1;
   int acquired_ ABSL_GUARDED_BY(mu_) = 0;
   int renewals_ ABSL_GUARDED_BY(mu_) = 0;
-  int refused_ ABSL_GUARDED_BY(mu_) = 0;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
 };
 

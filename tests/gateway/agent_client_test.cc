@@ -64,6 +64,30 @@ class GrpcAgentClientTest : public ::testing::Test {
   GrpcAgentClient client_{{.max_answer_bytes = 8 << 20}, channels_};
 };
 
+// Its connections are accepted by the kernel and never served: no HTTP/2 settings come, as from a host that hangs.
+class SilentHost {
+ public:
+  SilentHost() {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof(address);
+    EXPECT_EQ(bind(listener_, reinterpret_cast<sockaddr*>(&address), size), 0);
+    EXPECT_EQ(listen(listener_, 8), 0);
+    EXPECT_EQ(getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size), 0);
+    port_ = ntohs(address.sin_port);
+  }
+  ~SilentHost() { close(listener_); }
+  SilentHost(const SilentHost&) = delete;
+  SilentHost& operator=(const SilentHost&) = delete;
+
+  std::string address() const { return absl::StrCat("127.0.0.1:", port_); }
+
+ private:
+  const int listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  int port_ = 0;
+};
+
 class UnaryAndStream : public GrpcAgentClientTest, public ::testing::WithParamInterface<bool> {
  protected:
   bool stream() const { return GetParam(); }
@@ -194,21 +218,12 @@ TEST_P(UnaryAndStream, ServerThatComesBackIsFoundWithinASecondOrTwo) {
 }
 
 TEST_P(UnaryAndStream, HostThatNeverAnswersIsGivenUpSoonAndGotNothing) {
-  // Accepted by the kernel and never served: no HTTP/2 settings come, as from a host that hangs.
-  const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  ASSERT_EQ(bind(listener, reinterpret_cast<sockaddr*>(&address), size), 0);
-  ASSERT_EQ(listen(listener, 8), 0);
-  ASSERT_EQ(getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size), 0);
+  const SilentHost host;
   const absl::Time began = absl::Now();
-  const AgentResult result = Call1(absl::StrCat("127.0.0.1:", ntohs(address.sin_port)), stream());
+  const AgentResult result = Call1(host.address(), stream());
   EXPECT_EQ(result.delivery, Delivery::kNotSent) << result.status;
   EXPECT_TRUE(absl::IsUnavailable(result.status)) << result.status;
   EXPECT_LT(absl::Now() - began, absl::Seconds(4));
-  close(listener);
 }
 
 TEST_P(UnaryAndStream, SlowFirstCallOnAFreshConnectionIsNotGivenUp) {
@@ -224,22 +239,14 @@ TEST_P(UnaryAndStream, SlowFirstCallOnAFreshConnectionIsNotGivenUp) {
 }
 
 TEST_P(UnaryAndStream, CancelBeforeTheConnectionEndsAtOnceAndSendsNothing) {
-  const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  ASSERT_EQ(bind(listener, reinterpret_cast<sockaddr*>(&address), size), 0);
-  ASSERT_EQ(listen(listener, 8), 0);
-  ASSERT_EQ(getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size), 0);
+  const SilentHost host;
   const absl::Time began = absl::Now();
-  auto running = Begin(absl::StrCat("127.0.0.1:", ntohs(address.sin_port)), stream());
+  auto running = Begin(host.address(), stream());
   running->call->Cancel();
   running->done.WaitForNotification();
   EXPECT_TRUE(absl::IsCancelled(running->result.status));
   EXPECT_EQ(running->result.delivery, Delivery::kNotSent);
   EXPECT_LT(absl::Now() - began, absl::Seconds(1));
-  close(listener);
 }
 
 TEST_P(UnaryAndStream, NameThatDoesNotResolveGotNothing) {

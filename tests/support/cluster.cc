@@ -348,9 +348,9 @@ std::vector<std::string> Cluster::Containers(const std::string& node, const std:
   return absl::StrSplit(RunCommand(argv).out, '\n', absl::SkipEmpty());
 }
 
-std::string HttpGet(int port, const std::string& path) {
+std::string ExchangeText(int port, const std::string& request, int limit_seconds) {
   const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  timeval limit{5, 0};
+  const timeval limit{limit_seconds, 0};
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
   sockaddr_in address{};
   address.sin_family = AF_INET;
@@ -358,13 +358,18 @@ std::string HttpGet(int port, const std::string& path) {
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   std::string answer;
   if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) {
-    const std::string request = absl::StrCat("GET ", path, " HTTP/1.0\r\nHost: localhost\r\n\r\n");
-    (void)!write(fd, request.data(), request.size());
+    // The answer to a request that is too large comes before it is read to its end.
+    (void)!send(fd, request.data(), request.size(), MSG_NOSIGNAL);
     char buffer[65536];
     ssize_t got;
     while ((got = read(fd, buffer, sizeof buffer)) > 0) answer.append(buffer, static_cast<std::size_t>(got));
   }
   close(fd);
+  return answer;
+}
+
+std::string HttpGet(int port, const std::string& path) {
+  const std::string answer = ExchangeText(port, absl::StrCat("GET ", path, " HTTP/1.0\r\nHost: localhost\r\n\r\n"), 5);
   const auto body = answer.find("\r\n\r\n");
   return body == std::string::npos ? "" : answer.substr(body + 4);
 }

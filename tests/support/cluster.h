@@ -133,7 +133,10 @@ class Cluster {
   std::unique_ptr<thaw::gateway::v1::Admin::Stub> admin_;
 };
 
-// Body of GET http://127.0.0.1:port/path.
+// What comes back on 127.0.0.1:port after `request`, until the other side closes or is silent for so long; empty where
+// nobody listens.
+std::string ExchangeText(int port, const std::string& request, int limit_seconds);
+// Body of GET http://127.0.0.1:port/path, which has 5 s.
 std::string HttpGet(int port, const std::string& path);
 
 // An image `thaw-test/<name>` FROM the Java runtime image with the jar of tests/functions/java and `handler` as its

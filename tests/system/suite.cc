@@ -1,9 +1,6 @@
 #include "tests/system/suite.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -205,24 +202,10 @@ ClusterTest::HttpAnswer ClusterTest::Post(const std::string& path, const std::st
   const std::string address = cluster().http_address();
   int port = 0;
   (void)absl::SimpleAtoi(address.substr(address.rfind(':') + 1), &port);
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  timeval limit{60, 0};
-  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-  sockaddr_in to{};
-  to.sin_family = AF_INET;
-  to.sin_port = htons(static_cast<std::uint16_t>(port));
-  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  std::string text;
-  if (connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to) == 0) {
-    const std::string request = absl::StrCat("POST ", path, " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n", headers,
-                                             "Content-Length: ", body.size(), "\r\n\r\n", body);
-    // The answer to a request that is too large comes before it is read to its end.
-    (void)!send(fd, request.data(), request.size(), MSG_NOSIGNAL);
-    char buffer[65536];
-    ssize_t got;
-    while ((got = read(fd, buffer, sizeof buffer)) > 0) text.append(buffer, static_cast<std::size_t>(got));
-  }
-  close(fd);
+  const std::string text = ExchangeText(
+      port, absl::StrCat("POST ", path, " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n", headers,
+                         "Content-Length: ", body.size(), "\r\n\r\n", body),
+      60);
   const auto end = text.find("\r\n\r\n");
   if (end == std::string::npos || text.size() < 12) return answer;
   answer.head = text.substr(0, end);

@@ -506,6 +506,18 @@ TEST_F(StarterTest, CracEngineNamesWhatTheImageLacks) {
   EXPECT_TRUE(absl::StrContains(engine.Usable(images_.image).message(), "begins with java")) << engine.Usable(images_.image);
 }
 
+TEST_F(StarterTest, RestoreCommandIsNotWrittenThroughALinkThatTheJvmHasLeft) {
+  images_.image.labels[kCracEngineLabel] = "criuengine";
+  const std::string victim = root_ + "/victim";
+  std::ofstream(victim) << "untouched";
+  fs::create_symlink(victim, root_ + "/dump/crac.json");
+  ASSERT_TRUE(CracEngine::WriteRestoreCommand(root_ + "/dump", images_.image).ok());
+  std::string content;
+  std::getline(std::ifstream(victim), content);
+  EXPECT_EQ(content, "untouched");
+  EXPECT_TRUE(fs::is_regular_file(fs::symlink_status(root_ + "/dump/crac.json")));
+}
+
 TEST_F(StarterTest, SnapshotOfEngineCracIsRestoredByASecondJvm) {
   MakeStarter(/*allow_crac=*/true);
   images_.image.labels[kCracEngineLabel] = "criuengine";
@@ -566,6 +578,10 @@ class CheckpointerTest : public StarterTest {
         }
         return FunctionReply{prepare_status_, {}, "{\"message\":\"the pool is busy\"}"};
       }
+      if (request.target == "/call") {
+        called_.push_back(request);
+        return FunctionReply{call_status_, {}, ""};
+      }
       if (request.target == "/thaw/descriptors") return FunctionReply{descriptors_.empty() ? 404 : 200, {}, descriptors_};
       return FunctionReply{probe_status_, {}, ""};
     };
@@ -609,8 +625,34 @@ class CheckpointerTest : public StarterTest {
   CheckpointRequest request_;
   int prepare_status_ = 200;
   int probe_status_ = 200;
+  int call_status_ = 200;
   std::vector<std::string> asked_;
+  // What reached the user's handler.
+  std::vector<FunctionRequest> called_;
 };
+
+TEST_F(CheckpointerTest, ACanaryRequestOfTheFunctionsOwnMustBeAnsweredByTheRestoredProcess) {
+  auto& canary = *request_.version.mutable_spec()->mutable_freeze()->mutable_canary();
+  canary.set_body("ping");
+  canary.set_content_type("text/plain");
+  *request_.version.mutable_spec()->mutable_timeout() = ToProto(absl::Seconds(3));
+  FrozenInstance frozen = checkpointer_.Freeze(request_);
+  ASSERT_TRUE(frozen.status.ok()) << frozen.status;
+  EXPECT_TRUE(called_.empty());
+  WriteDump(frozen);
+  EXPECT_TRUE(checkpointer_.Publish(request_, frozen, nullptr).ok());
+  EXPECT_EQ(asked_, (std::vector<std::string>{"GET /thaw/descriptors", "POST /thaw/checkpoint", "GET /thaw/probe", "POST /call"}));
+  ASSERT_EQ(called_.size(), 1u);
+  EXPECT_EQ(called_[0].body, "ping");
+  EXPECT_EQ(called_[0].deadline, clock_.Now() + absl::Seconds(3));
+
+  call_status_ = 502;
+  frozen = checkpointer_.Freeze(request_);
+  WriteDump(frozen);
+  const auto refused = checkpointer_.Publish(request_, frozen, nullptr);
+  EXPECT_EQ(ReasonOf(refused.status()), reason::kCanaryFailed);
+  EXPECT_TRUE(absl::StrContains(refused.status().message(), "its canary request with HTTP status 502")) << refused.status();
+}
 
 TEST_F(CheckpointerTest, FreezesVerifiesAndPublishes) {
   const FrozenInstance frozen = checkpointer_.Freeze(request_);

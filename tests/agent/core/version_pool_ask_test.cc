@@ -5,10 +5,16 @@
 #include <optional>
 #include <string>
 
-#include "tests/agent/core/version_pool_suite.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "agent/pool/version_pool.h"
+#include "tests/agent/core/version_pool_fixture.h"
 
 namespace thaw::agent {
 namespace {
+
+using testing::FakeFunction;
 
 class VersionPoolAskTest : public VersionPoolTest {
  protected:
@@ -27,10 +33,9 @@ class VersionPoolAskTest : public VersionPoolTest {
 
   // Starts an instance by a call and answers that; its id.
   std::string StartOne() {
-    const auto call = Invoke();
-    starts_.RunAll();
+    const auto call = InvokeAndStart();
     starter_.functions.back()->AnswerOk();
-    EXPECT_TRUE(call->has_value() && (*call)->ok());
+    EXPECT_TRUE(Succeeded(call));
     return (**call)->instance_id;
   }
   FakeFunction& function() { return *starter_.functions[0]; }
@@ -128,8 +133,7 @@ TEST_F(VersionPoolAskTest, AQuestionWithoutAnAnswerLeavesTheInstanceToItsNextCal
 }
 
 TEST_F(VersionPoolAskTest, TheOneThatIsUsedNextAndTheOneThatIsStoppedFirstStayTheSame) {
-  const auto first = Invoke();
-  starts_.RunAll();
+  const auto first = InvokeAndStart();
   const auto second = Invoke();
   clock_.Advance(absl::Seconds(3));
   starts_.RunAll();

@@ -12,24 +12,35 @@
 
 namespace thaw::init {
 
-// Slots from the Java runtime image (THAW_JAVA_RUNTIME_IMAGE names another than deploy's), which has CRIU.
+// THAW_JAVA_RUNTIME_IMAGE names another one than deploy's.
+inline std::string JavaRuntimeImage() {
+  const char* given = std::getenv("THAW_JAVA_RUNTIME_IMAGE");
+  return given != nullptr ? given : "thaw/java-runtime:latest";
+}
+
+inline bool HasImage(const std::string& image) { return Shell("docker image inspect " + image).status == 0; }
+
+// What this machine lacks for tests with containers of `image`; empty for nothing.
+inline std::string MissingFor(const std::string& image) {
+  if (::geteuid() != 0) return "root";
+  if (Shell("docker info").status != 0) return "a Docker Engine";
+  return HasImage(image) ? "" : "the image " + image;
+}
+
+// For the end of a SetUp(): where something is missing, the test is skipped, or fails when THAW_REQUIRE_HOST=1.
+inline void FailOrSkipWithout(const std::string& missing) {
+  if (missing.empty()) return;
+  const char* required = std::getenv("THAW_REQUIRE_HOST");
+  if (required != nullptr && std::string(required) == "1") FAIL() << "this host test needs " << missing;
+  GTEST_SKIP() << "this host test needs " << missing;
+}
+
+// Slots from the Java runtime image, which has CRIU.
 class SlotSuite : public testing::Test {
  protected:
-  static std::string Image() {
-    const char* given = std::getenv("THAW_JAVA_RUNTIME_IMAGE");
-    return given != nullptr ? given : "thaw/java-runtime:latest";
-  }
+  static std::string Image() { return JavaRuntimeImage(); }
 
-  void SetUp() override {
-    std::string missing;
-    if (::geteuid() != 0) missing = "root";
-    if (missing.empty() && Shell("docker info").status != 0) missing = "a Docker Engine";
-    if (missing.empty() && Shell("docker image inspect " + Image()).status != 0) missing = "the image " + Image();
-    if (missing.empty()) return;
-    const char* required = std::getenv("THAW_REQUIRE_HOST");
-    if (required != nullptr && std::string(required) == "1") FAIL() << "this host test needs " << missing;
-    GTEST_SKIP() << "this host test needs " << missing;
-  }
+  void SetUp() override { FailOrSkipWithout(MissingFor(Image())); }
 
   std::unique_ptr<SlotContainer> MakeSlot(long boot_shift_seconds = 0, const std::string& more = "") {
     auto slot = std::make_unique<SlotContainer>(SlotContainer::Options{.image = Image(),
@@ -38,23 +49,6 @@ class SlotSuite : public testing::Test {
                                                                        .boot_shift_seconds = boot_shift_seconds});
     EXPECT_EQ(slot->error(), "");
     return slot;
-  }
-
-  static nlohmann::json Dump(SlotContainer& slot, const std::string& dir, bool leave_running) {
-    return slot.Order({{"op", "dump"}, {"dir", dir}, {"leave_running", leave_running}, {"timeout_ms", 20000}});
-  }
-
-  static nlohmann::json RestoreOrder(const std::string& dir, const nlohmann::json& dumped, const std::string& instance) {
-    return {{"op", "restore"},
-            {"dir", dir},
-            {"stdout_pipe", dumped.value("stdout_pipe", "")},
-            {"stderr_pipe", dumped.value("stderr_pipe", "")},
-            {"resume", dumped.value("resume", "")},
-            {"uid", 1000},
-            {"gid", 1000},
-            {"instance", instance},
-            {"meta", "m"},
-            {"timeout_ms", 20000}};
   }
 
   CracVolume volume_;

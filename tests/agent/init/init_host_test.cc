@@ -16,6 +16,7 @@
 #include <sstream>
 #include <thread>
 
+#include "tests/agent/init/host_suite.h"
 #include "tests/agent/init/slot_container.h"
 
 namespace thaw::init {
@@ -28,22 +29,6 @@ using testing::HasSubstr;
 constexpr char kBaseImage[] = "debian:trixie-slim";
 constexpr char kCriuImage[] = "thaw-init-test:criu";
 constexpr char kHangingImage[] = "thaw-init-test:hanging-criu";
-
-// THAW_JAVA_RUNTIME_IMAGE names another one than deploy's.
-std::string JavaImage() {
-  const char* given = std::getenv("THAW_JAVA_RUNTIME_IMAGE");
-  return given != nullptr ? given : "thaw/java-runtime:latest";
-}
-
-bool HasImage(const std::string& image) { return Shell("docker image inspect " + image).status == 0; }
-
-// Says what this machine lacks; "" when nothing.
-std::string Missing() {
-  if (::geteuid() != 0) return "root";
-  if (Shell("docker info").status != 0) return "a Docker Engine";
-  if (!HasImage(kBaseImage)) return std::string("the image ") + kBaseImage;
-  return "";
-}
 
 // `files`: names and contents of the build context.
 bool BuildImage(const std::string& tag, const std::string& dockerfile,
@@ -61,11 +46,11 @@ bool BuildImage(const std::string& tag, const std::string& dockerfile,
 class InitHostTest : public testing::Test {
  protected:
   static void SetUpTestSuite() {
-    missing_ = Missing();
+    missing_ = MissingFor(kBaseImage);
     if (!missing_.empty()) return;
     // The Java runtime image has all that is needed; where it is not built yet, a small image is made.
-    if (HasImage(JavaImage())) {
-      image_ = JavaImage();
+    if (HasImage(JavaRuntimeImage())) {
+      image_ = JavaRuntimeImage();
     } else if (HasImage(kCriuImage) ||
                BuildImage(kCriuImage, std::string("FROM ") + kBaseImage +
                                           "\nRUN apt-get update -q && apt-get install -y -q --no-install-recommends "
@@ -79,9 +64,7 @@ class InitHostTest : public testing::Test {
       ASSERT_NE(image_, "") << "no image with criu could be built";
       return;
     }
-    const char* required = std::getenv("THAW_REQUIRE_HOST");
-    if (required != nullptr && std::string(required) == "1") FAIL() << "this host test needs " << missing_;
-    GTEST_SKIP() << "this host test needs " << missing_;
+    FailOrSkipWithout(missing_);
   }
 
   std::unique_ptr<SlotContainer> MakeSlot(const std::string& image = image_, const std::string& more = "") {
@@ -89,23 +72,6 @@ class InitHostTest : public testing::Test {
         SlotContainer::Options{.image = image, .crac_dir = volume_.host_dir(), .more_arguments = more});
     EXPECT_EQ(slot->error(), "");
     return slot;
-  }
-
-  static Json Dump(SlotContainer& slot, const std::string& dir, bool leave_running, int timeout_ms = 20000) {
-    return slot.Order({{"op", "dump"}, {"dir", dir}, {"leave_running", leave_running}, {"timeout_ms", timeout_ms}});
-  }
-
-  static Json RestoreOrder(const std::string& dir, const Json& dumped, const std::string& instance) {
-    return {{"op", "restore"},
-            {"dir", dir},
-            {"stdout_pipe", dumped.value("stdout_pipe", "")},
-            {"stderr_pipe", dumped.value("stderr_pipe", "")},
-            {"resume", dumped.value("resume", "")},
-            {"uid", 1000},
-            {"gid", 1000},
-            {"instance", instance},
-            {"meta", "m"},
-            {"timeout_ms", 20000}};
   }
 
   static std::string Privileges(const SlotContainer& slot, int pid) {
@@ -671,12 +637,11 @@ TEST_F(InitHostTest, ACommandRunsWithoutASlotToo) {
 }
 
 TEST_F(InitHostTest, AJvmIsDumpedAndRestoredManyTimes) {
-  if (image_ != JavaImage()) {
-    const char* required = std::getenv("THAW_REQUIRE_HOST");
-    if (required != nullptr && std::string(required) == "1") FAIL() << "the image " << JavaImage() << " is missing";
-    GTEST_SKIP() << "needs the image " << JavaImage();
+  if (image_ != JavaRuntimeImage()) {
+    FailOrSkipWithout("the image " + JavaRuntimeImage());
+    return;
   }
-  const Json inspected = Json::parse(Shell("docker inspect " + JavaImage()).output);
+  const Json inspected = Json::parse(Shell("docker inspect " + JavaRuntimeImage()).output);
   auto argv = inspected[0]["Config"]["Entrypoint"].get<std::vector<std::string>>();
   ASSERT_EQ(argv[0], "/thaw/init");
   argv.erase(argv.begin(), argv.begin() + 2);

@@ -12,6 +12,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "tests/agent/init/host_suite.h"
 #include "tests/agent/init/slot_container.h"
 
 namespace thaw::init {
@@ -21,29 +22,15 @@ namespace fs = std::filesystem;
 using Json = nlohmann::json;
 using testing::HasSubstr;
 
-std::string Image() {
-  const char* given = std::getenv("THAW_JAVA_RUNTIME_IMAGE");
-  return given != nullptr ? given : "thaw/java-runtime:latest";
-}
-
 class ObstacleHostTest : public testing::Test {
  protected:
   void SetUp() override {
-    std::string missing;
-    if (::geteuid() != 0) missing = "root";
-    if (missing.empty() && Shell("docker info").status != 0) missing = "a Docker Engine";
-    if (missing.empty() && Shell("docker image inspect " + Image()).status != 0) missing = "the image " + Image();
-    if (missing.empty()) {
-      // A place that is a container's own: another container has another directory there.
-      for (const char* name : {"first", "second"}) {
-        ::mkdir((Outside(name)).c_str(), 0777);
-        ::chmod(Outside(name).c_str(), 0777);
-      }
-      return;
+    // A place that is a container's own: another container has another directory there.
+    for (const char* name : {"first", "second"}) {
+      ::mkdir((Outside(name)).c_str(), 0777);
+      ::chmod(Outside(name).c_str(), 0777);
     }
-    const char* required = std::getenv("THAW_REQUIRE_HOST");
-    if (required != nullptr && std::string(required) == "1") FAIL() << "this host test needs " << missing;
-    GTEST_SKIP() << "this host test needs " << missing;
+    FailOrSkipWithout(MissingFor(JavaRuntimeImage()));
   }
 
   std::string Outside(const std::string& name) const { return outside_.host_dir() + "/" + name; }
@@ -51,7 +38,7 @@ class ObstacleHostTest : public testing::Test {
   std::unique_ptr<SlotContainer> MakeSlot(const std::string& outside, const std::string& more = "") {
     ::chmod(outside_.host_dir().c_str(), 0755);
     auto slot = std::make_unique<SlotContainer>(SlotContainer::Options{
-        .image = Image(), .crac_dir = volume_.host_dir(), .more_arguments = "-v " + Outside(outside) + ":/outside " + more});
+        .image = JavaRuntimeImage(), .crac_dir = volume_.host_dir(), .more_arguments = "-v " + Outside(outside) + ":/outside " + more});
     EXPECT_EQ(slot->error(), "");
     return slot;
   }
@@ -414,7 +401,7 @@ TEST_F(ObstacleHostTest, ManyDumpsWithActionsDoNoHarm) {
 
 // The join of numbers and stacks is CheckpointerTest's.
 TEST_F(ObstacleHostTest, AJvmWithTheAgentTellsWhoOpenedItsDescriptorsAndHasNothingInTheWay) {
-  const Json inspected = Json::parse(Shell("docker inspect " + Image()).output);
+  const Json inspected = Json::parse(Shell("docker inspect " + JavaRuntimeImage()).output);
   auto argv = inspected[0]["Config"]["Entrypoint"].get<std::vector<std::string>>();
   argv.erase(argv.begin(), argv.begin() + 2);
   ASSERT_EQ(argv[0], "java");

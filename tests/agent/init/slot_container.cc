@@ -219,4 +219,21 @@ ShellResult SlotContainer::Exec(const std::string& command) const {
   return Shell("docker exec " + name_ + " sh -c \"" + command + "\"");
 }
 
+nlohmann::json Dump(SlotContainer& slot, const std::string& dir, bool leave_running, int timeout_ms) {
+  return slot.Order({{"op", "dump"}, {"dir", dir}, {"leave_running", leave_running}, {"timeout_ms", timeout_ms}});
+}
+
+nlohmann::json RestoreOrder(const std::string& dir, const nlohmann::json& dumped, const std::string& instance) {
+  return {{"op", "restore"},
+          {"dir", dir},
+          {"stdout_pipe", dumped.value("stdout_pipe", "")},
+          {"stderr_pipe", dumped.value("stderr_pipe", "")},
+          {"resume", dumped.value("resume", "")},
+          {"uid", 1000},
+          {"gid", 1000},
+          {"instance", instance},
+          {"meta", "m"},
+          {"timeout_ms", 20000}};
+}
+
 }  // namespace thaw::init

@@ -76,6 +76,11 @@ class SlotContainer {
   std::vector<nlohmann::json> events_;
 };
 
+// Orders a dump into `dir`, a path inside the container.
+nlohmann::json Dump(SlotContainer& slot, const std::string& dir, bool leave_running, int timeout_ms = 20000);
+// The order to restore what was dumped into `dir` with this answer, as instance `instance`.
+nlohmann::json RestoreOrder(const std::string& dir, const nlohmann::json& dumped, const std::string& instance);
+
 }  // namespace thaw::init
 
 #endif  // THAW_TESTS_AGENT_INIT_SLOT_CONTAINER_H_

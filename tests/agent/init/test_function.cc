@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "tests/functions/native/privilege_probe.h"
+#include "tests/functions/native/sockets.h"
 
 namespace {
 
@@ -70,21 +71,6 @@ std::string ReadLine(int fd) {
   char c = 0;
   while (read(fd, &c, 1) == 1 && c != '\n') line += c;
   return line;
-}
-
-// Two ends of one TCP connection, both here.
-void OpenTcp(std::vector<int>* fds) {
-  const int listener = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  bind(listener, reinterpret_cast<sockaddr*>(&address), size);
-  listen(listener, 1);
-  getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size);
-  const int client = socket(AF_INET, SOCK_STREAM, 0);
-  connect(client, reinterpret_cast<sockaddr*>(&address), size);
-  *fds = {listener, client, accept(listener, nullptr, nullptr)};
 }
 
 int64_t Nanos(clockid_t clock) {
@@ -251,7 +237,8 @@ int main() {
     } else if (word == "privileges") {
       answer = privilege_probe::Report();
     } else if (word == "tcp") {
-      OpenTcp(&tcp);
+      const auto made = thaw::testing::ConnectToItself();
+      tcp = {made.listener, made.client, made.accepted};
     } else if (word == "notcp") {
       for (int fd : tcp) close(fd);
     } else if (word == "print") {

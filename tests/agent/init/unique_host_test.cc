@@ -11,6 +11,7 @@
 #include <set>
 #include <sstream>
 
+#include "tests/agent/init/host_suite.h"
 #include "tests/agent/init/slot_container.h"
 
 namespace thaw::init {
@@ -65,12 +66,8 @@ const Program kJava = {{"/usr/bin/java", "-XX:+UseSerialGC", "-XX:-UsePerfData",
 class UniqueHostTest : public testing::Test {
  protected:
   static void SetUpTestSuite() {
-    if (::geteuid() != 0) missing_ = "root";
-    if (missing_.empty() && Shell("docker info").status != 0) missing_ = "a Docker Engine";
     for (const char* image : {"thaw/java-runtime-base:latest", "thaw/maven-base:latest"}) {
-      if (missing_.empty() && Shell(std::string("docker image inspect ") + image).status != 0) {
-        missing_ = std::string("the image ") + image;
-      }
+      if (missing_.empty()) missing_ = MissingFor(image);
     }
     if (!missing_.empty()) return;
     char name[] = "/tmp/thaw-unique-image.XXXXXX";
@@ -82,12 +79,7 @@ class UniqueHostTest : public testing::Test {
     if (built.status != 0) missing_ = std::string("the image ") + kImage + ", which can't be built: " + built.output;
   }
 
-  void SetUp() override {
-    if (missing_.empty()) return;
-    const char* required = std::getenv("THAW_REQUIRE_HOST");
-    if (required != nullptr && std::string(required) == "1") FAIL() << "this host test needs " << missing_;
-    GTEST_SKIP() << "this host test needs " << missing_;
-  }
+  void SetUp() override { FailOrSkipWithout(missing_); }
 
   std::unique_ptr<SlotContainer> MakeSlot() {
     auto slot = std::make_unique<SlotContainer>(SlotContainer::Options{

@@ -155,8 +155,8 @@ class TransferTest : public ::testing::Test {
   std::unique_ptr<v1::Snapshots::Stub> Snapshots(Node& node) {
     return v1::Snapshots::NewStub(std::shared_ptr<grpc::ChannelInterface>(a_.channels->Get(node.address)));
   }
-  std::unique_ptr<v1::Images::Stub> Images(Node& node) {
-    return v1::Images::NewStub(std::shared_ptr<grpc::ChannelInterface>(a_.channels->Get(node.address)));
+  static std::unique_ptr<v1::Images::Stub> Images(Node& from, Node& node) {
+    return v1::Images::NewStub(std::shared_ptr<grpc::ChannelInterface>(from.channels->Get(node.address)));
   }
   static ImageArchive Image(const std::string& text = "") {
     return MakeImageArchive(Content(text));
@@ -166,28 +166,42 @@ class TransferTest : public ::testing::Test {
     content.files = {{.path = "function/app.jar", .contents = PageLikeBytes(3 << 20, 2) + text}};
     return content;
   }
-  // What a gateway does; the answer's status.
-  absl::Status Import(Node& node, const ImageArchive& announced, const std::string& tar, const std::string& sha256) {
-    grpc::ClientContext context;
-    PrepareCall(context, *node.security, Soon());
-    v1::ImportImageResponse response;
-    const auto stub = Images(node);
-    const auto writer = stub->ImportImage(&context, &response);
-    v1::ImportImageRequest request;
-    request.mutable_header()->set_image("demo/hello:1");
-    request.mutable_header()->set_image_id(announced.id);
-    bool open = writer->Write(request);
-    for (std::size_t at = 0; open && at < tar.size(); at += 100'000) {
-      request.set_chunk(tar.substr(at, 100'000));
+  // An upload that has begun: its header is on the way.
+  struct Upload {
+    Upload(Node& from, Node& node, const std::string& image_id) {
+      PrepareCall(context, *node.security, Soon());
+      stub = Images(from, node);
+      writer = stub->ImportImage(&context, &response);
+      v1::ImportImageRequest request;
+      request.mutable_header()->set_image("demo/hello:1");
+      request.mutable_header()->set_image_id(image_id);
       open = writer->Write(request);
     }
-    if (open && !sha256.empty()) {
-      request.set_sha256(sha256);
-      writer->Write(request);
+    // False when the other side has ended.
+    bool Send(std::string chunk) {
+      v1::ImportImageRequest request;
+      request.set_chunk(std::move(chunk));
+      return open = open && writer->Write(request);
     }
-    writer->WritesDone();
-    const absl::Status status = FromGrpcStatus(writer->Finish());
-    EXPECT_EQ(response.image_id(), status.ok() ? announced.id : "");
+
+    grpc::ClientContext context;
+    v1::ImportImageResponse response;
+    std::unique_ptr<v1::Images::Stub> stub;
+    std::unique_ptr<grpc::ClientWriter<v1::ImportImageRequest>> writer;
+    bool open = false;
+  };
+  // What a gateway does; the answer's status.
+  absl::Status Import(Node& node, const ImageArchive& announced, const std::string& tar, const std::string& sha256) {
+    Upload upload(a_, node, announced.id);
+    for (std::size_t at = 0; upload.open && at < tar.size(); at += 100'000) upload.Send(tar.substr(at, 100'000));
+    if (upload.open && !sha256.empty()) {
+      v1::ImportImageRequest request;
+      request.set_sha256(sha256);
+      upload.writer->Write(request);
+    }
+    upload.writer->WritesDone();
+    const absl::Status status = FromGrpcStatus(upload.writer->Finish());
+    EXPECT_EQ(upload.response.image_id(), status.ok() ? announced.id : "");
     return status;
   }
 
@@ -416,7 +430,7 @@ TEST_F(TransferTest, HasImageTellsAnIdFromAName) {
   ImageContent content = Content();
   content.tags = {"demo/hello:1"};
   const std::string id = a_.runtime.AddImage(content);
-  const auto stub = Images(a_);
+  const auto stub = Images(a_, a_);
   const auto has = [&](const std::string& image) {
     grpc::ClientContext context;
     PrepareCall(context, *a_.security, Soon());
@@ -468,18 +482,10 @@ TEST_F(TransferTest, ImportIntoADeadEngineSaysSoAtOnce) {
 TEST_F(TransferTest, ImporterThatVanishesLeavesNothing) {
   const ImageArchive image = Image();
   {
-    grpc::ClientContext context;
-    PrepareCall(context, *a_.security, Soon());
-    v1::ImportImageResponse response;
-    const auto stub = Images(a_);
-    const auto writer = stub->ImportImage(&context, &response);
-    v1::ImportImageRequest request;
-    request.mutable_header()->set_image_id(image.id);
-    ASSERT_TRUE(writer->Write(request));
-    request.set_chunk(image.tar.substr(0, 200'000));
-    ASSERT_TRUE(writer->Write(request));
-    context.TryCancel();
-    EXPECT_FALSE(writer->Finish().ok());
+    Upload upload(a_, a_, image.id);
+    ASSERT_TRUE(upload.Send(image.tar.substr(0, 200'000)));
+    upload.context.TryCancel();
+    EXPECT_FALSE(upload.writer->Finish().ok());
   }
   a_.server->Shutdown(absl::Seconds(10));
   EXPECT_TRUE(a_.runtime.ListImageIds(Soon())->empty());
@@ -495,21 +501,13 @@ TEST_F(TransferTest, SlowEngineHoldsTheSenderBack) {
   // Much more than the queue and the connection's windows hold.
   std::atomic<std::size_t> sent{0};
   std::thread sender([&] {
-    grpc::ClientContext context;
-    PrepareCall(context, *a_.security, Soon());
-    v1::ImportImageResponse response;
-    const auto stub = Images(a_);
-    const auto writer = stub->ImportImage(&context, &response);
-    v1::ImportImageRequest request;
-    request.mutable_header()->set_image_id(image.id);
-    writer->Write(request);
+    Upload upload(a_, a_, image.id);
     for (int i = 0; i < 200 && !go_on.HasBeenNotified(); ++i) {
-      request.set_chunk(std::string(1 << 20, 'x'));
-      if (!writer->Write(request)) break;
+      if (!upload.Send(std::string(1 << 20, 'x'))) break;
       sent += 1 << 20;
     }
-    writer->WritesDone();
-    EXPECT_FALSE(writer->Finish().ok()) << "it is no archive";
+    upload.writer->WritesDone();
+    EXPECT_FALSE(upload.writer->Finish().ok()) << "it is no archive";
   });
   // The sender stands still once all is full: two looks a while apart see the same.
   std::size_t before = 0;

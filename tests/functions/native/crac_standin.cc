@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -18,6 +17,8 @@
 #include <fstream>
 #include <sstream>
 #include <string>
+
+#include "tests/functions/native/sockets.h"
 
 namespace {
 
@@ -46,19 +47,6 @@ std::string Capabilities() {
   const std::string status = Slurp("/proc/self/status");
   const std::size_t at = status.find("CapEff:\t");
   return at == std::string::npos ? "?" : status.substr(at + 8, 16);
-}
-
-int Listen() {
-  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  strncpy(address.sun_path, kSocket, sizeof address.sun_path - 1);
-  unlink(kSocket);
-  if (bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 || listen(fd, 8) != 0) abort();
-  chmod(kSocket, 0666);
-  unlink(kLink);
-  if (symlink("standin.sock", kLink) != 0) abort();
-  return fd;
 }
 
 void Send(int fd, int status, const std::string& body, bool close_after) {
@@ -102,7 +90,7 @@ void Checkpoint() {
 }
 
 void Serve() {
-  int listener = Listen();
+  int listener = thaw::testing::ListenInIofs("standin.sock");
   while (true) {
     const int fd = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
     if (fd < 0) continue;
@@ -133,7 +121,7 @@ void Serve() {
     close(listener);
     unlink(kSocket);
     Checkpoint();
-    listener = Listen();
+    listener = thaw::testing::ListenInIofs("standin.sock");
   }
 }
 

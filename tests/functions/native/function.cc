@@ -20,11 +20,10 @@
 #include <vector>
 
 #include "tests/functions/native/privilege_probe.h"
+#include "tests/functions/native/sockets.h"
 
 namespace {
 
-constexpr char kSocket[] = "/tmp/iofs/native.sock";
-constexpr char kLink[] = "/tmp/iofs/lsnr.sock";
 
 long calls = 0;
 std::string token;
@@ -88,20 +87,6 @@ void Eat(long megabytes) {
   }
 }
 
-// A TCP connection to itself, kept open: CRIU can't dump it.
-void OpenTcp() {
-  const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  bind(listener, reinterpret_cast<sockaddr*>(&address), size);
-  listen(listener, 1);
-  getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size);
-  const int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (connect(client, reinterpret_cast<sockaddr*>(&address), size) != 0 || accept4(listener, nullptr, nullptr, SOCK_CLOEXEC) < 0) abort();
-}
-
 // What the order gives; `status` and `raw` may be changed. With `raw` the text goes out as it is.
 std::string Obey(const std::string& order, int& status, bool& raw) {
   const std::size_t blank = order.find(' ');
@@ -139,7 +124,8 @@ std::string Obey(const std::string& order, int& status, bool& raw) {
     return "\x01\x02 this is no HTTP \xff\r\n\r\n";
   }
   if (word == "tcp") {
-    OpenTcp();
+    // Kept open: CRIU can't dump it.
+    thaw::testing::ConnectToItself();
     return "connected";
   }
   if (word == "env") {
@@ -198,21 +184,8 @@ bool Answer(int fd, const std::string& body) {
   return send(fd, out.data(), out.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(out.size()) && !raw;
 }
 
-int Listen() {
-  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  strncpy(address.sun_path, kSocket, sizeof address.sun_path - 1);
-  unlink(kSocket);
-  if (bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 || listen(fd, 16) != 0) abort();
-  chmod(kSocket, 0666);
-  unlink(kLink);
-  if (symlink("native.sock", kLink) != 0) abort();
-  return fd;
-}
-
 [[noreturn]] void Serve() {
-  const int listener = Listen();
+  const int listener = thaw::testing::ListenInIofs("native.sock");
   std::vector<Peer> peers;
   while (true) {
     std::vector<pollfd> polled = {{listener, POLLIN, 0}};

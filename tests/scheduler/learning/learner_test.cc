@@ -57,6 +57,18 @@ TEST(LearnerTest, EachCountIsWantedUntilThereIsACandidateForIt) {
   EXPECT_FALSE(learner.Wants(99));
 }
 
+TEST(LearnerTest, OneFrozenBeforeAnyCallCountsOnlyWhenItWasChosen) {
+  common::v1::SnapshotInfo early = Snapshot("early", 0);
+  EXPECT_THAT(Learner({early}).FreezeAfter(), ElementsAre(1, 5, 20, 100));
+  early.mutable_experience()->set_role(SnapshotExperience::ROLE_CHOSEN);
+  early.mutable_experience()->set_belief("made by hand");
+  const Learner learner({early});
+  EXPECT_TRUE(learner.settled());
+  EXPECT_THAT(learner.FreezeAfter(), IsEmpty());
+  EXPECT_THAT(Ids(learner.Shares({"early"})), ElementsAre("early=1000"));
+  EXPECT_EQ(learner.Find("early")->belief(), "made by hand");
+}
+
 TEST(LearnerTest, CandidatesShareTheRestoresAndTogetherGetAll) {
   const Learner learner({Snapshot("c", 20), Snapshot("a", 1), Snapshot("b", 5)});
   EXPECT_THAT(Ids(learner.Shares({"a", "b", "c"})), ElementsAre("a=333", "b=333", "c=334"));

@@ -354,6 +354,16 @@ TEST_F(ClusterFreezeTest, LearnedASnapshotMadeByHandEndsTheComparison) {
   EXPECT_EQ(scheduler_->snapshots().List("").size(), 1u);
 }
 
+TEST_F(ClusterFreezeTest, LearnedASnapshotMadeByHandBeforeAnyCallEndsItToo) {
+  Node a = Join("a");
+  Make(CheckpointPolicy::MODE_LEARNED);
+  ASSERT_TRUE(Ask(a, 0, /*manual=*/true).granted());
+  ASSERT_TRUE(scheduler_.Publish(a.session, Snapshot(3, 0)).ok());
+  EXPECT_THAT(Shares(), ElementsAre(Pair(DigestId(3), 1000)));
+  EXPECT_THAT(State().freeze_after(), IsEmpty()) << "what would be frozen now would be thrown away";
+  EXPECT_FALSE(Ask(a, 1).granted());
+}
+
 TEST_F(ClusterFreezeTest, APolicyThatStopsLearningKeepsOneSnapshot) {
   Node a = Join("a");
   Make(CheckpointPolicy::MODE_LEARNED);

@@ -74,6 +74,15 @@ class ServiceTest : public ::testing::Test {
     return node;
   }
 
+  // The watch of gateway `gw`, whose first message, the confirmation, is in `event`; null when that did not come.
+  std::unique_ptr<grpc::ClientReader<v1::LeaseEvents>> Watch(grpc::ClientContext& context, v1::LeaseEvents& event) {
+    client_->Prepare(context);
+    v1::WatchLeasesRequest watch;
+    watch.set_gateway_id("gw");
+    auto events = client_->leases().WatchLeases(&context, watch);
+    return events->Read(&event) ? std::move(events) : nullptr;
+  }
+
   Options options_;
   std::string directory_;
   std::unique_ptr<SchedulerServer> server_;
@@ -313,12 +322,9 @@ TEST_F(ServiceTest, LeasesAreAcquiredRenewedReleasedAndWatched) {
   const auto function = MakeFunction();
   auto node = Join(TestScheduler::Registration("a"));
   grpc::ClientContext context;
-  client_->Prepare(context);
-  v1::WatchLeasesRequest watch;
-  watch.set_gateway_id("gw");
-  auto events = client_->leases().WatchLeases(&context, watch);
   v1::LeaseEvents event;
-  ASSERT_TRUE(events->Read(&event));
+  const auto events = Watch(context, event);
+  ASSERT_NE(events, nullptr);
   EXPECT_EQ(event.ended_lease_ids_size() + event.changed_function_ids_size(), 0) << "the confirmation says nothing";
 
   const auto lease = client_->Acquire("app/fn");
@@ -362,12 +368,9 @@ TEST_F(ServiceTest, AWatchNeedsAGatewaysName) {
 TEST_F(ServiceTest, AStoppingSchedulerSaysSoToNodesAndGateways) {
   auto node = Join(TestScheduler::Registration("a"));
   grpc::ClientContext context;
-  client_->Prepare(context);
-  v1::WatchLeasesRequest watch;
-  watch.set_gateway_id("gw");
-  auto events = client_->leases().WatchLeases(&context, watch);
   v1::LeaseEvents event;
-  ASSERT_TRUE(events->Read(&event));
+  const auto events = Watch(context, event);
+  ASSERT_NE(events, nullptr);
   server_->Shutdown();
   // A stream whose other half is still open is also reset, and gRPC may see the reset before the status.
   EXPECT_THAT(node->Finish().code(), ::testing::AnyOf(absl::StatusCode::kUnavailable, absl::StatusCode::kCancelled));
