@@ -55,6 +55,8 @@ FrozenInstance CracCheckpointer::Freeze(const CheckpointRequest& request) {
   absl::Status written = image.status();
   std::vector<thaw::common::v1::Finding> findings;
   if (written.ok()) written = deps_.engine.Usable(*image);
+  frozen.cures.uncured = {kUncuredByCrac};
+  if (written.ok()) written = MayFreeze(frozen.cures, request.version.spec().freeze());
   // No init stands between this JVM and its CRIU: here is the last place to say no.
   if (written.ok() && request.sealed) {
     written = absl::FailedPreconditionError("this instance has secrets that are for after the restore only; a new instance "
@@ -82,7 +84,6 @@ FrozenInstance CracCheckpointer::Freeze(const CheckpointRequest& request) {
     Record(request, findings, frozen.status);
     return frozen;
   }
-  frozen.cures.uncured = {kUncuredByCrac};
   frozen.dump_dir = dump_dir;
   frozen.engine = absl::StrCat("crac ", image->labels.at(kCracEngineLabel));
   return frozen;

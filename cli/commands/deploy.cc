@@ -45,6 +45,13 @@ const char* OutcomeWord(DeployResult::Outcome outcome) {
 void AddRandomnessNotes(Docker& docker, const std::string& directory, DeployResult& deployed) {
   const commonpb::Function& function = deployed.function;
   if (function.checkpoint().mode() == commonpb::CheckpointPolicy::MODE_NEVER) return;
+  const char* const consequence =
+      function.freeze().accept_uncured() ? "which its settings accept: " : "so it will not be frozen: ";
+  if (function.freeze().engine() == "crac") {
+    deployed.notes.push_back(absl::StrCat("restores may draw the same random numbers, ", consequence,
+                                          "a JVM that restores itself is out of the cures' reach (engine: crac)"));
+    return;
+  }
   const auto image = docker.InspectImage(function.image());
   // Made from the same sources elsewhere: it was said there.
   if (!image.ok() || !image->has_value() || (*image)->id != function.image_id()) return;
@@ -55,9 +62,7 @@ void AddRandomnessNotes(Docker& docker, const std::string& directory, DeployResu
     return;
   }
   for (const std::string& what : *uncured) {
-    deployed.notes.push_back(absl::StrCat(
-        "restores would draw the same random numbers, ",
-        function.freeze().accept_uncured() ? "which its settings accept: " : "so it will not be frozen: ", what));
+    deployed.notes.push_back(absl::StrCat("restores would draw the same random numbers, ", consequence, what));
   }
 }
 

@@ -574,6 +574,19 @@ TEST_F(CommandsTest, DeployWarnsOfAProgramWhoseRandomNumbersCanNotBeCured) {
   EXPECT_THAT(env_.err.str(), Not(HasSubstr("frozen")));
 }
 
+TEST_F(CommandsTest, DeployWarnsThatEngineCracIsFrozenOnlyWhereUncuredNumbersAreAccepted) {
+  TempDirectory directory;
+  directory.Write("func.yaml", "schema_version: 20180708\nname: new\nthaw: {engine: crac}\n");
+  directory.Write("Dockerfile", "FROM scratch\n");
+  EXPECT_EQ(Run({"deploy", directory.path(), "--app", "shop"}), 0);
+  EXPECT_THAT(env_.err.str(), HasSubstr("so it will not be frozen: "));
+  EXPECT_THAT(env_.err.str(), HasSubstr("engine: crac"));
+  env_.err.str("");
+  directory.Write("func.yaml", "schema_version: 20180708\nname: new\nthaw: {engine: crac, accept-uncured: true}\n");
+  EXPECT_EQ(Run({"deploy", directory.path(), "--app", "shop"}), 0);
+  EXPECT_THAT(env_.err.str(), HasSubstr("which its settings accept: "));
+}
+
 TEST_F(CommandsTest, UrlsFollowWhetherTheGatewayIsCalledWithTls) {
   TempDirectory directory;
   directory.Write("func.yaml", "schema_version: 20180708\nname: new\n");

@@ -46,6 +46,7 @@ class CracStandInTest : public ClusterTest {
     function.image = StandInImage();
     function.memory_mib = 64;
     function.freeze.set_engine("crac");
+    function.freeze.set_accept_uncured(true);
     return Create(function);
   }
   Answer Call(const std::string& id, const std::string& body, const std::string& node) {

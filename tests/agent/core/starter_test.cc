@@ -872,6 +872,7 @@ class CracCheckpointerTest : public CheckpointerTest {
     MakeCheckpointer();
     images_.image.labels[kCracEngineLabel] = "criuengine";
     request_.version.mutable_spec()->set_engine("crac");
+    request_.version.mutable_spec()->mutable_freeze()->set_accept_uncured(true);
     fs::create_directories(dump_);
     fs::create_directories(slot_->iofs_dir());
     dialer_.answer = [this](const FunctionRequest& request) -> absl::StatusOr<FunctionReply> {
@@ -932,6 +933,15 @@ TEST_F(CracCheckpointerTest, JvmThatGoesOnSaysWhyAndServes) {
   ASSERT_EQ(kept.size(), 1u);
   ASSERT_EQ(kept[0].findings_size(), 1) << "the reason is on the instance";
   EXPECT_TRUE(absl::StrContains(kept[0].findings(0).what(), "open socket")) << kept[0].ShortDebugString();
+}
+
+TEST_F(CracCheckpointerTest, JvmWhoseRestoresMayShareRandomNumbersWritesItselfOnlyWhereThatIsAccepted) {
+  request_.version.mutable_spec()->mutable_freeze()->set_accept_uncured(false);
+  const FrozenInstance frozen = checkpointer_of_engine_->Freeze(request_);
+  EXPECT_EQ(ReasonOf(frozen.status), reason::kCheckpointRefused);
+  EXPECT_TRUE(absl::StrContains(frozen.status.message(), "accept-uncured")) << frozen.status;
+  EXPECT_EQ(frozen.instance, InstanceAfter::kServing);
+  EXPECT_TRUE(asked_.empty()) << "the JVM never heard of it";
 }
 
 TEST_F(CracCheckpointerTest, RefusalNamesWhoRefused) {
