@@ -14,6 +14,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/crypto/sha256.h"
+#include "common/rpc/callback_threads.h"
 #include "common/status/reasons.h"
 #include "common/status/status_macros.h"
 
@@ -120,6 +121,7 @@ std::shared_ptr<grpc::ServerCredentials> Security::public_server_credentials() c
 }
 
 std::shared_ptr<grpc::Channel> Security::NewChannel(const std::string& address) const {
+  KeepCallbackThreads();
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);
   arguments.SetMaxSendMessageSize(-1);

@@ -9,6 +9,7 @@
 #include <mutex>
 
 #include "absl/strings/str_cat.h"
+#include "common/rpc/callback_threads.h"
 #include "common/status/status_macros.h"
 #include "grpc/health/v1/health.pb.h"
 
@@ -26,6 +27,7 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const Options& optio
     // from being left out by the linker.
     grpc::health::v1::HealthCheckRequest::descriptor();
   });
+  KeepCallbackThreads();
   std::unique_ptr<RpcServer> server(new RpcServer());
   grpc::ServerBuilder builder;
   builder.AddListeningPort(options.listen_address,

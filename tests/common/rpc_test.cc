@@ -1,11 +1,19 @@
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/slice.h>
 #include <grpcpp/support/status.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include <fstream>
+#include <memory>
 #include <string>
+#include <utility>
 
+#include "absl/synchronization/notification.h"
 #include "common/rpc/client.h"
 #include "common/rpc/security.h"
 #include "common/rpc/server.h"
@@ -125,6 +133,32 @@ TEST_F(SecurityTest, BadTokensAndHalfATlsAreRefused) {
   options = Options();
   options.tls_cert_file = path_;
   EXPECT_TRUE(absl::IsInvalidArgument(Security::Load(options).status()));
+}
+
+// A call that owns the only reference to its channel, as one does whose peer has been forgotten meanwhile.
+struct LastCall {
+  explicit LastCall(std::shared_ptr<grpc::Channel> to) : channel(std::move(to)) {}
+  std::shared_ptr<grpc::Channel> channel;
+  grpc::ClientContext context;
+  grpc::Slice nothing;
+  grpc::ByteBuffer request{&nothing, 1};
+  grpc::ByteBuffer response;
+};
+
+TEST(CallbackThreads, ACallbackMayLetGoOfTheLastChannel) {
+  const auto security = Security::ForTesting("0123456789abcdef");
+  for (int i = 0; i < 500; ++i) {
+    absl::Notification over;
+    auto call = std::make_unique<LastCall>(security->NewChannel("unix:/nonexistent/peer"));
+    LastCall* const raw = call.get();
+    grpc::GenericStub(raw->channel)
+        .UnaryCall(&raw->context, "/thaw/none", grpc::StubOptions(), &raw->request, &raw->response,
+                   [&over, call = std::shared_ptr<LastCall>(std::move(call))](const grpc::Status&) {
+                     call->channel.reset();
+                     over.Notify();
+                   });
+    over.WaitForNotification();
+  }
 }
 
 }  // namespace
