@@ -23,6 +23,7 @@ class FakeStarter final : public agent::InstanceStarter {
     ++starts;
     had_slot = request.slot != nullptr;
     awaits_freeze = request.awaits_freeze;
+    replaced = request.replaced;
     if (!next_result.ok()) return next_result;
     const bool restored = request.version.has_snapshot();
     agent::StartedInstance started;
@@ -41,6 +42,7 @@ class FakeStarter final : public agent::InstanceStarter {
   // Of the last start.
   bool had_slot = false;
   bool awaits_freeze = false;
+  decltype(agent::StartRequest::replaced) replaced;
   absl::Status next_result;
   // In the order of their starts.
   std::deque<std::shared_ptr<FakeFunction>> functions;

@@ -79,6 +79,48 @@ TEST_F(VersionPoolTest, WithASnapshotUnderLoadAnotherInstanceServesBeforeTheOnly
   EXPECT_EQ(checkpointer_.freezes, 1);
 }
 
+TEST_F(VersionPoolTest, UnderManyCallsTheFreezeBeginsAlthoughTheInstanceStillHelpsOutNowAndThen) {
+  FakeFunction& first = InstanceAfterCalls(5);
+  pool_->Update(WithSnapshot("snap0", MakeState()));
+  Grant();
+  EXPECT_EQ(starts_.RunAll(), 1);
+  FakeFunction& second = *starter_.functions[1];
+  // Nineteen calls that the stand-in takes, then two at once: the second of them is for the other.
+  const auto twenty_one_calls = [&] {
+    for (int i = 0; i < 19; ++i) {
+      const auto call = Invoke();
+      second.AnswerOk();
+      ASSERT_TRUE(call->has_value());
+    }
+    const auto one = Invoke();
+    const auto two = Invoke();
+    second.AnswerOk();
+    first.AnswerOk();
+    ASSERT_TRUE(one->has_value() && two->has_value());
+  };
+  twenty_one_calls();
+  EXPECT_EQ(pool_->Load().checkpointing, 0u) << "not counted for long enough";
+  clock_.Advance(kAlone - absl::Milliseconds(1));
+  twenty_one_calls();
+  EXPECT_EQ(pool_->Load().checkpointing, 0u);
+  clock_.Advance(absl::Milliseconds(1));
+  EXPECT_EQ(pool_->Load().checkpointing, 1u) << "2 calls of 42 are no more than a twentieth";
+}
+
+TEST_F(VersionPoolTest, AStartIsToldWhatReplacedItsSnapshot) {
+  pool_->Update(WithSnapshot("snap1", MakeState()));
+  Invoke();
+  starts_.RunAll();
+  ASSERT_NE(starter_.replaced, nullptr);
+  EXPECT_FALSE(starter_.replaced("snap1").has_value()) << "it stands";
+  pool_->Update(WithSnapshot("snap2", MakeState()));
+  const auto newest = starter_.replaced("snap1");
+  ASSERT_TRUE(newest.has_value());
+  EXPECT_EQ(newest->snapshot().id(), "snap2");
+  pool_->Update(MakeState());
+  EXPECT_FALSE(starter_.replaced("snap2").has_value()) << "removed, and nothing came in its place";
+}
+
 TEST_F(VersionPoolTest, AStandInThatCantBeStartedKeepsNobodyFromFreezingAndFailsNoCall) {
   FakeFunction& first = InstanceAfterCalls(5);
   pool_->Update(WithSnapshot("snap0", MakeState()));
