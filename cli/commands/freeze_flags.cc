@@ -67,7 +67,7 @@ void AddOne(CLI::App* command, const char* name, std::string& target, const char
 
 void AddFreezeFlags(CLI::App* command, FreezeFlags& flags) {
   AddOne(command, "--engine", flags.engine, "criu|crac", "What freezes it; crac where the operator allows it");
-  AddOne(command, "--cpu-baseline", flags.cpu_baseline, "native|x86-64-v2|v3|v4",
+  AddOne(command, "--cpu-baseline", flags.cpu_baseline, "native|x86-64-v2|x86-64-v3|x86-64-v4",
          "The most CPU that its snapshots may rely on");
   AddMany(command, "--restore-time-config", flags.restore_time_config, "KEY",
           "A config key whose value after a restore is the one of now");

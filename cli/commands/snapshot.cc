@@ -173,6 +173,10 @@ absl::Status Create(Context& context, const SnapshotArguments& arguments) {
     context.PrintJson(SnapshotJson(*snapshot));
   } else {
     context.Print(absl::StrCat("made snapshot ", snapshot->id(), "\n"));
+    if (snapshot->invocations() == 0) {
+      context.Print("it is of a process that has answered no call: each restored copy does anew what a first call does; call the\n"
+                    "function before, or give it priming requests (`--prime`, or `priming:` in func.yaml)\n");
+    }
   }
   return absl::OkStatus();
 }

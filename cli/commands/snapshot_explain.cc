@@ -106,7 +106,9 @@ void PrintDiagnosis(Context& context, const commonpb::Diagnosis& diagnosis, cons
   if (!diagnosis.error().empty()) {
     verdict = diagnosis.error();
   } else if (blocked) {
-    verdict = "it can't be frozen";
+    // Our FDK's functions have a say before the dump, and a look comes before that.
+    const bool may_close = diagnosis.occasion() == "look" && diagnosis.stacks() != commonpb::Diagnosis::STACKS_UNSPECIFIED;
+    verdict = may_close ? "it can't be frozen with what is open now, unless its beforeCheckpoint closes that" : "it can't be frozen";
   } else if (diagnosis.findings_size() > 0) {
     verdict = "it can be frozen: what was found has a rule";
   }

@@ -38,8 +38,9 @@ constexpr std::uint32_t kPageSize = 100;
 
 class GrpcGatewayClient final : public GatewayClient {
  public:
-  GrpcGatewayClient(std::shared_ptr<grpc::Channel> channel, std::string server)
+  GrpcGatewayClient(std::shared_ptr<grpc::Channel> channel, std::string server, bool tls)
       : server_(std::move(server)),
+        tls_(tls),
         invoker_(gatewaypb::Invoker::NewStub(channel)),
         admin_(gatewaypb::Admin::NewStub(channel)) {}
 
@@ -332,16 +333,18 @@ class GrpcGatewayClient final : public GatewayClient {
     }
     // gRPC's own words for a dead address list every attempt; the address is what the user can act on.
     if (result.code() == absl::StatusCode::kUnavailable && status.error_details().empty()) {
-      absl::string_view why = status.error_message();
+      // A copy: the status gives its words away by value.
+      std::string why = status.error_message();
       constexpr absl::string_view kConnect = "Failed to connect to remote host: ";
-      if (const auto at = why.rfind(kConnect); at != absl::string_view::npos)
-        why = why.substr(at + kConnect.size());
-      return absl::UnavailableError(absl::StrCat("can't reach the gateway at ", server_, ": ", why));
+      if (const auto at = why.rfind(std::string(kConnect)); at != std::string::npos) why.erase(0, at + kConnect.size());
+      return absl::UnavailableError(absl::StrCat("can't reach the gateway at ", server_, ": ", why,
+                                                  tls_ ? "" : " (one that wants TLS needs --tls-ca)"));
     }
     return result;
   }
 
   const std::string server_;
+  const bool tls_;
   const std::unique_ptr<gatewaypb::Invoker::Stub> invoker_;
   const std::unique_ptr<gatewaypb::Admin::Stub> admin_;
   absl::Mutex mu_;
@@ -372,7 +375,7 @@ absl::StatusOr<std::unique_ptr<GatewayClient>> MakeGrpcGatewayClient(const Conne
     credentials = grpc::SslCredentials(ssl);
   }
   return std::unique_ptr<GatewayClient>(std::make_unique<GrpcGatewayClient>(
-      grpc::CreateCustomChannel(options.server, credentials, arguments), options.server));
+      grpc::CreateCustomChannel(options.server, credentials, arguments), options.server, !options.tls_ca_file.empty()));
 }
 
 }  // namespace thaw::cli

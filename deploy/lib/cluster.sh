@@ -68,7 +68,7 @@ cluster_function_containers() {
   ids=$(docker ps -aq)
   if [[ -z $ids ]]; then return 0; fi
   # shellcheck disable=SC2086  # one word per id
-  docker inspect -f '{{.Id}}|{{index .Config.Labels "com.docker.compose.project"}}|{{range .Mounts}}{{.Source}}|{{end}}' $ids 2>/dev/null |
+  docker inspect -f '{{.ID}}|{{index .Config.Labels "com.docker.compose.project"}}|{{range .Mounts}}{{.Source}}|{{end}}' $ids 2>/dev/null |
     awk -F'|' -v below="$prefix" '$2 == "" { for (i = 3; i <= NF; i++) if (index($i, below) == 1) { print $1; break } }'
 }
 
@@ -81,17 +81,18 @@ cluster_remove_function_containers() {
   fi
 }
 
-# cluster_http PORT PATH: prints the body of http://127.0.0.1:PORT/PATH; fails unless the status is 200.
-cluster_http() {
+# cluster_http PORT PATH: prints the body of http://127.0.0.1:PORT/PATH; fails unless the status is 200. In a process of its
+# own, without SIGPIPE: whoever resets the connection under our request must not end the caller.
+cluster_http() (
   local version status line
-  exec 3<>"/dev/tcp/127.0.0.1/$1" || return 1
-  printf 'GET %s HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n' "$2" >&3
+  trap '' PIPE
+  { exec 3<>"/dev/tcp/127.0.0.1/$1"; } 2>/dev/null || return 1
+  printf 'GET %s HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n' "$2" 2>/dev/null >&3 || return 1
   IFS=' ' read -r -t 5 version status _ <&3 || return 1
   [[ $version == HTTP/* && $status == 200 ]] || return 1
   while IFS= read -r -t 5 line <&3 && [[ $line != $'\r' ]]; do :; done
   timeout 5 cat <&3
-  exec 3>&-
-}
+)
 
 # One deploy/up, deploy/down or deploy/join at a time.
 cluster_take_lock() {

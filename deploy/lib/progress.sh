@@ -121,11 +121,13 @@ stage_join() {
   local title=$1 pid=${STAGE_PID[$1]} result=0
   if [[ -n $PROGRESS_TTY ]]; then progress_spin "$title" "$pid"; else progress_wait_plainly "$title" "$pid"; fi
   # Without a status it was killed.
-  result=$(cat "$(stage_status "$title")" 2>/dev/null || echo 137)
+  result=$(cat "$(stage_status "$title")" 2>/dev/null || echo killed)
   unset "STAGE_PID[$title]"
   STAGE_TOOK[$title]=$(($(progress_now_ms) - STAGE_BEGAN[$title]))
-  if ((result != 0)); then
-    say "  FAILED $title after $(progress_time "${STAGE_TOOK[$title]}"); the end of $(stage_log "$title"):"
+  if [[ $result != 0 ]]; then
+    local how=''
+    if [[ $result == killed ]]; then how=' (killed by a signal)'; fi
+    say "  FAILED $title after $(progress_time "${STAGE_TOOK[$title]}")$how; the end of $(stage_log "$title"):"
     tail -n "${THAW_LOG_TAIL:-40}" "$(stage_log "$title")" | cut -c1-400 | sed 's/^/    /' >&2
     exit 1
   fi

@@ -9,7 +9,7 @@ The stubs are generated from the repository's .proto files when the program star
 lag behind. A program of its own would generate them once, when it is built:
 
     python -m grpc_tools.protoc -I proto --python_out=gen --grpc_python_out=gen \
-        proto/thaw/common/v1/catalogue.proto proto/thaw/gateway/v1/gateway.proto
+        proto/thaw/common/v1/*.proto proto/thaw/gateway/v1/*.proto
 """
 
 import argparse
@@ -39,8 +39,9 @@ def generate_stubs(target):
         f"-I{pathlib.Path(grpc_tools.__file__).parent / '_proto'}",
         f"--python_out={target}",
         f"--grpc_python_out={target}",
-        "thaw/common/v1/catalogue.proto",
-        "thaw/gateway/v1/gateway.proto",
+        *sorted(
+            str(file.relative_to(PROTO)) for part in ("common", "gateway") for file in PROTO.glob(f"thaw/{part}/v1/*.proto")
+        ),
     ]
     if protoc.main(arguments) != 0:
         sys.exit("protoc failed")
