@@ -8,11 +8,12 @@
 #include "agent/preload/shim.h"
 
 #if defined(__x86_64__)
-enum { kSigprocmask = 14, kSigtimedwait = 128, kPrctl = 157 };
+enum { kSigprocmask = 14, kSchedYield = 24, kSigtimedwait = 128, kPrctl = 157 };
 #elif defined(__aarch64__)
-enum { kSigprocmask = 135, kSigtimedwait = 137, kPrctl = 167 };
+enum { kSchedYield = 124, kSigprocmask = 135, kSigtimedwait = 137, kPrctl = 167 };
 #endif
 
+enum { kMostYields = 100000 };
 enum { kSignal = 61, kSetMask = 2, kSetName = 15, kSignalBytes = 8, kFromQueue = -1 };
 
 typedef unsigned long Mask;
@@ -55,11 +56,15 @@ static void Tell(u32 number, const char letters[4]) {
   SystemCall(kPrctl, kSetName, (long)name, 0, 0, 0);
 }
 
+// Set by the thread once it has its name.
+static int watching;
+
 static void* Watch(void* unused) {
   (void)unused;
   static char (*const kCures[])(enum Request) = {CureOpenssl, CurePython, CureNode, CureJava};
   const Mask wanted = 1ul << (kSignal - 1);
   Tell(0, "----");
+  __atomic_store_n(&watching, 1, __ATOMIC_RELEASE);
   while (1) {
     struct SignalInfo info;
     const long got = SystemCall(kSigtimedwait, (long)&wanted, (long)&info, 0, kSignalBytes, 0);
@@ -83,7 +88,13 @@ static void StartThread(void) {
   Mask before;
   // The new thread inherits the mask, so that there is no moment at which it could take a signal of the function's.
   SetMask(AllButFaults(), &before);
-  pthread_create(&thread, NULL, Watch, NULL);
+  __atomic_store_n(&watching, 0, __ATOMIC_RELAXED);
+  const int failed = pthread_create(&thread, NULL, Watch, NULL);
+  // The program must not come up before init can see the shim: it would be taken for one without. Bounded, as a processor
+  // that nobody gives the thread must not keep the program for ever.
+  for (u32 i = 0; failed == 0 && i < kMostYields && !__atomic_load_n(&watching, __ATOMIC_ACQUIRE); ++i) {
+    SystemCall(kSchedYield, 0, 0, 0, 0, 0);
+  }
   SetMask(before, NULL);
 }
 

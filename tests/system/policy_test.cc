@@ -40,6 +40,18 @@ class PolicyTest : public ClusterTest {
     EXPECT_TRUE(updated.ok()) << updated.status();
     return id;
   }
+  // Calls one after the other on node a until there are so many candidates. One is taken within a window of calls, and not
+  // while another is being made: a process that has run past a window is ended, so that the next one comes by it again.
+  bool CallUntilCandidates(const std::string& id, const std::string& body, std::size_t wanted) {
+    int calls = 0;
+    return Eventually(
+        [&] {
+          if (++calls % 300 == 0) EndInstance(id, "a");
+          (void)cluster().Invoke(id, body, "a");
+          return cluster().Snapshots(id).size() >= wanted;
+        },
+        absl::Seconds(90));
+  }
   absl::Status CreateSnapshot(const std::string& id, thaw::common::v1::SnapshotInfo* snapshot) {
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
@@ -140,12 +152,7 @@ TEST_F(PolicyTest, Never_IsNeverForAWishToo) {
 TEST_F(PolicyTest, Learned_CandidatesAreTakenAtSeveralCounts_AndRestoresAreSharedAndMeasured) {
   const std::string id = CreateWith(CheckpointPolicy::MODE_LEARNED);
   std::set<std::uint64_t> arms;
-  ASSERT_TRUE(Eventually(
-      [&] {
-        (void)cluster().Invoke(id, "", "a");
-        return cluster().Snapshots(id).size() >= 3;
-      },
-      absl::Seconds(45)));
+  ASSERT_TRUE(CallUntilCandidates(id, "", 3));
   // Some of what runs now are stand-ins, which calls have not come to yet.
   for (int round = 0; round < 20 && arms.size() < 3; ++round) {
     EndInstance(id, "a");
@@ -169,12 +176,7 @@ TEST_F(PolicyTest, Learned_SettlesOnTheCandidateWhoseRestoresAnswerSoonest) {
   const std::string id = CreateWith(CheckpointPolicy::MODE_LEARNED);
   // As a JIT does, only sharper: a process that has had a hundred calls answers at once, others take 15 ms.
   const std::string body = "warm-after 100";
-  ASSERT_TRUE(Eventually(
-      [&] {
-        (void)cluster().Invoke(id, body, "a");
-        return cluster().Snapshots(id).size() == 4;
-      },
-      absl::Seconds(60)));
+  ASSERT_TRUE(CallUntilCandidates(id, body, 4));
   const auto chosen = [&] {
     for (const auto& snapshot : cluster().Snapshots(id)) {
       if (snapshot.experience().role() == thaw::common::v1::SnapshotExperience::ROLE_CHOSEN) return snapshot.invocations();

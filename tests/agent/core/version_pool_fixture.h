@@ -69,6 +69,10 @@ inline bool Succeeded(const PendingCall& call) { return call->has_value() && (*c
 class VersionPoolTest : public ::testing::Test, public PoolEvents {
  protected:
   VersionPoolTest() { Make(MakeState()); }
+  // Calls without an answer hold the pool that waits for it.
+  ~VersionPoolTest() override {
+    for (const auto& function : starter_.functions) function->pending.clear();
+  }
 
   PoolDeps Deps() {
     return PoolDeps{starter_, checkpointer_, slots_, *this, memory_, metrics_, starts_, checkpoints_, housekeeping_, clock_,
