@@ -85,6 +85,15 @@ class StarterTest : public ::testing::Test {
     spec.set_function_id("fn");
     spec.set_memory_mib(128);
     (*spec.mutable_config())["GREETING"] = "config";
+    OfferElsewhere();
+  }
+  ~StarterTest() override {
+    fs::remove_all(root_);
+    fs::remove_all(slots_root_);
+  }
+
+  // `manifest_`, which origin_ holds, is what a fetch from another node brings.
+  void OfferElsewhere() {
     source_ = std::make_unique<FakeSource>(store_, manifest_);
     source_->put_chunks = [this] {
       for (const auto& entry : manifest_.entries()) {
@@ -95,9 +104,14 @@ class StarterTest : public ::testing::Test {
     };
     MakeStarter(/*allow_crac=*/false);
   }
-  ~StarterTest() override {
-    fs::remove_all(root_);
-    fs::remove_all(slots_root_);
+
+  // As snapshots were before the cures: without a word of its random numbers.
+  absl::StatusOr<v1::Manifest> PublishOldSnapshot(FakeSnapshotStore& store) {
+    fs::remove(root_ + "/dump/files/unique");
+    v1::Manifest draft;
+    draft.set_format(1);
+    draft.mutable_info()->set_version_id("v1");
+    return store.Publish(root_ + "/dump", draft);
   }
 
   void MakeStarter(bool allow_crac) {

@@ -257,24 +257,11 @@ TEST_F(StarterTest, SnapshotThatFailsThreeTimesIsGivenUp) {
   EXPECT_EQ(source_->gone, std::vector<std::string>{snapshot_id_});
 }
 
-// As snapshots were before the cures.
 TEST_F(StarterTest, ASnapshotWithoutWordOfItsRandomNumbersIsGivenUpAndNotFetchedAgain) {
-  fs::remove(root_ + "/dump/files/unique");
-  v1::Manifest draft;
-  draft.set_format(1);
-  draft.mutable_info()->set_version_id("v1");
-  const auto old = origin_.Publish(root_ + "/dump", draft);
+  const auto old = PublishOldSnapshot(origin_);
   ASSERT_TRUE(old.ok()) << old.status();
   manifest_ = *old;
-  source_ = std::make_unique<FakeSource>(store_, manifest_);
-  source_->put_chunks = [this] {
-    for (const auto& entry : manifest_.entries()) {
-      for (const auto& chunk : entry.chunks()) {
-        ASSERT_TRUE(store_.PutChunk(chunk.sha256(), *origin_.ReadChunk(chunk.sha256())).ok());
-      }
-    }
-  };
-  MakeStarter(/*allow_crac=*/false);
+  OfferElsewhere();
   *version_.mutable_snapshot() = manifest_.info();
   const std::string id = manifest_.info().id();
   for (int i = 0; i < 2; ++i) {
@@ -292,11 +279,7 @@ TEST_F(StarterTest, ASnapshotWithoutWordOfItsRandomNumbersIsGivenUpAndNotFetched
 }
 
 TEST_F(StarterTest, ASnapshotWithoutWordOfItsRandomNumbersIsRestoredWhereThatIsAccepted) {
-  fs::remove(root_ + "/dump/files/unique");
-  v1::Manifest draft;
-  draft.set_format(1);
-  draft.mutable_info()->set_version_id("v1");
-  const auto old = store_.Publish(root_ + "/dump", draft);
+  const auto old = PublishOldSnapshot(store_);
   ASSERT_TRUE(old.ok()) << old.status();
   *version_.mutable_snapshot() = old->info();
   version_.mutable_spec()->mutable_freeze()->set_accept_uncured(true);
