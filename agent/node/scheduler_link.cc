@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/rpc/readable_strings.h"
 #include "common/rpc/status.h"
 #include "thaw/scheduler/v1/scheduler.grpc.pb.h"
 
@@ -157,6 +158,8 @@ void SchedulerLink::Beat(std::weak_ptr<Stream> stream, absl::Duration interval) 
 }
 
 void SchedulerLink::Send(NodeMessage message) {
+  // Errors quote tools and functions. A message that the scheduler can't read would end the stream.
+  MakeStringsReadable(message);
   absl::MutexLock lock(&mu_);
   if (stream_ != nullptr && stream_->Write(message)) return;
   if (!message.has_checkpoint_result()) return;

@@ -6,6 +6,7 @@
 #include <iterator>
 
 #include "absl/strings/str_format.h"
+#include "common/text/utf8.h"
 
 namespace thaw::cli {
 namespace {
@@ -52,36 +53,6 @@ bool Contains(const Range (&ranges)[N], char32_t code) {
   const auto* it = std::upper_bound(std::begin(ranges), std::end(ranges), code,
                                     [](char32_t value, const Range& range) { return value < range.first; });
   return it != std::begin(ranges) && code <= std::prev(it)->last;
-}
-
-// Takes one character off the front of `text`. Returns false, having taken one byte, when that is no UTF-8.
-bool TakeCharacter(absl::string_view& text, char32_t& code, absl::string_view& bytes) {
-  const auto byte = [&text](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char lead = byte(0);
-  std::size_t length = 1;
-  code = lead;
-  if (lead >= 0x80) {
-    length = lead >= 0xF0 && lead <= 0xF4 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC2 && lead < 0xE0 ? 2 : 0;
-    if (lead > 0xF4) length = 0;
-    bool valid = length != 0 && text.size() >= length;
-    if (valid) {
-      code = lead & (0xFFu >> (length + 1));
-      for (std::size_t i = 1; i < length; ++i) {
-        valid = valid && (byte(i) & 0xC0) == 0x80;
-        code = (code << 6) | (byte(i) & 0x3Fu);
-      }
-      static constexpr std::array<char32_t, 5> kSmallest = {0, 0, 0x80, 0x800, 0x10000};
-      valid = valid && code >= kSmallest[length] && code <= 0x10FFFF && !(code >= 0xD800 && code <= 0xDFFF);
-    }
-    if (!valid) {
-      bytes = text.substr(0, 1);
-      text.remove_prefix(1);
-      return false;
-    }
-  }
-  bytes = text.substr(0, length);
-  text.remove_prefix(length);
-  return true;
 }
 
 int CharacterWidth(char32_t code) {
@@ -146,15 +117,6 @@ std::string Printable(absl::string_view text) {
     }
   }
   return result;
-}
-
-bool IsUtf8(absl::string_view text) {
-  while (!text.empty()) {
-    char32_t code = 0;
-    absl::string_view bytes;
-    if (!TakeCharacter(text, code, bytes)) return false;
-  }
-  return true;
 }
 
 }  // namespace thaw::cli

@@ -18,9 +18,6 @@ std::string Ellipsize(absl::string_view text, int width);
 // can't steer the terminal.
 std::string Printable(absl::string_view text);
 
-// Whether `text` is well-formed UTF-8.
-bool IsUtf8(absl::string_view text);
-
 }  // namespace thaw::cli
 
 #endif  // THAW_CLI_OUTPUT_TEXT_WIDTH_H_

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/strings/cord.h"
+#include "common/text/utf8.h"
 #include "google/rpc/status.pb.h"
 
 namespace thaw {
@@ -13,7 +14,8 @@ grpc::Status ToGrpcStatus(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
   google::rpc::Status envelope;
   envelope.set_code(static_cast<int>(status.code()));
-  envelope.set_message(std::string(status.message()));
+  // A message may quote what a function or a tool said.
+  envelope.set_message(ReplaceInvalidUtf8(std::string(status.message())));
   status.ForEachPayload([&envelope](absl::string_view url, const absl::Cord& payload) {
     auto* detail = envelope.add_details();
     detail->set_type_url(std::string(url));

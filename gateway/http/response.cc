@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/status/reasons.h"
+#include "common/text/utf8.h"
 #include "gateway/invoke/headers.h"
 
 namespace thaw::gateway {
@@ -55,31 +56,17 @@ const char* PhraseOf(int status) {
 // As JSON text, with its quotes. Bytes that are not UTF-8 become U+FFFD.
 std::string Quoted(absl::string_view text) {
   std::string out = "\"";
-  for (std::size_t i = 0; i < text.size();) {
-    const auto c = static_cast<unsigned char>(text[i]);
-    if (c == '"' || c == '\\') {
-      out.push_back('\\');
-      out.push_back(static_cast<char>(c));
-      ++i;
-    } else if (c < 0x20 || c == 0x7f) {
-      absl::StrAppend(&out, "\\u", absl::Hex(c, absl::kZeroPad4));
-      ++i;
-    } else if (c < 0x80) {
-      out.push_back(static_cast<char>(c));
-      ++i;
+  char32_t code = 0;
+  absl::string_view bytes;
+  while (!text.empty()) {
+    if (!TakeCharacter(text, code, bytes)) {
+      out.append("\xef\xbf\xbd");
+    } else if (code == '"' || code == '\\') {
+      absl::StrAppend(&out, "\\", bytes);
+    } else if (code < 0x20 || code == 0x7f) {
+      absl::StrAppend(&out, "\\u", absl::Hex(code, absl::kZeroPad4));
     } else {
-      const std::size_t length = c >= 0xf0 && c < 0xf5 ? 4 : c >= 0xe0 && c < 0xf0 ? 3 : c >= 0xc2 && c < 0xe0 ? 2 : 0;
-      bool whole = length != 0 && i + length <= text.size();
-      for (std::size_t k = 1; whole && k < length; ++k) {
-        whole = (static_cast<unsigned char>(text[i + k]) & 0xc0) == 0x80;
-      }
-      if (whole) {
-        out.append(text.data() + i, length);
-        i += length;
-      } else {
-        out.append("\xef\xbf\xbd");
-        ++i;
-      }
+      absl::StrAppend(&out, bytes);
     }
   }
   out.push_back('"');

@@ -16,6 +16,7 @@
 #include "common/freezing/settings.h"
 #include "common/rpc/client.h"
 #include "common/status/status_macros.h"
+#include "common/text/utf8.h"
 #include "scheduler/catalogue/freeze_settings.h"
 #include "scheduler/errors.h"
 #include "scheduler/limits.h"
@@ -25,26 +26,10 @@ namespace {
 
 using StringMap = google::protobuf::Map<std::string, std::string>;
 
-// Decodes one code point and removes it from `text`; -1 when the bytes are no UTF-8. (Protobuf refuses strings that
-// are no UTF-8 before they get here; tests and other callers may not.)
-std::int32_t TakeCodePoint(absl::string_view& text) {
-  const auto first = static_cast<unsigned char>(text[0]);
-  const int length = first < 0x80 ? 1 : (first >> 5) == 6 ? 2 : (first >> 4) == 14 ? 3 : (first >> 3) == 30 ? 4 : 0;
-  if (length == 0 || text.size() < static_cast<std::size_t>(length)) return -1;
-  std::int32_t point = length == 1 ? first : first & (0xff >> (length + 1));
-  for (int i = 1; i < length; ++i) {
-    const auto next = static_cast<unsigned char>(text[static_cast<std::size_t>(i)]);
-    if ((next & 0xc0) != 0x80) return -1;
-    point = (point << 6) | (next & 0x3f);
-  }
-  text.remove_prefix(static_cast<std::size_t>(length));
-  return point;
-}
-
 // Letters and digits of any script, by the C library's Unicode tables (its C.UTF-8 is built in). Immutable.
-bool IsLetterOrDigit(std::int32_t point) {
+bool IsLetterOrDigit(char32_t point) {
   static const locale_t kUnicode = newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr);
-  if (point < 0x80) return point >= 0 && absl::ascii_isalnum(static_cast<unsigned char>(point));
+  if (point < 0x80) return absl::ascii_isalnum(static_cast<unsigned char>(point));
   return kUnicode != nullptr && iswalnum_l(static_cast<wint_t>(point), kUnicode) != 0;
 }
 
@@ -55,8 +40,10 @@ absl::Status CheckAppName(absl::string_view name) {
                                                      limits::kMaxNameBytes));
   }
   for (absl::string_view rest = name; !rest.empty();) {
-    const std::int32_t point = TakeCodePoint(rest);
-    if (point == '_' || point == '-' || IsLetterOrDigit(point)) continue;
+    // Protobuf refuses strings that are no UTF-8 before they get here; tests and other callers may not.
+    char32_t point = 0;
+    absl::string_view bytes;
+    if (TakeCharacter(rest, point, bytes) && (point == '_' || point == '-' || IsLetterOrDigit(point))) continue;
     return errors::InvalidField("name", absl::StrCat("'", name, "' is not an app's name; use letters, digits, _ and -"));
   }
   return absl::OkStatus();
