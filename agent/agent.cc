@@ -30,6 +30,7 @@
 #include "agent/node/node_snapshots.h"
 #include "agent/node/scheduler_link.h"
 #include "agent/node/version_file.h"
+#include "agent/node/version_news.h"
 #include "agent/pool/container_slots.h"
 #include "agent/pool/pool.h"
 #include "agent/recovery/recovery.h"
@@ -48,6 +49,7 @@
 #include "common/metrics/metrics.h"
 #include "common/rpc/client.h"
 #include "common/rpc/server.h"
+#include "common/status/reasons.h"
 #include "common/status/status_macros.h"
 #include "common/version/version.h"
 
@@ -175,6 +177,7 @@ class Agent::Parts final : public PoolEvents, public SchedulerCommands {
   std::unique_ptr<DockerRuntime> runtime_;
   std::unique_ptr<UnixSlotInitConnector> connector_;
   std::unique_ptr<DiskSnapshotStore> store_;
+  VersionNews version_news_;
   std::unique_ptr<SchedulerLink> link_;
   std::unique_ptr<GrpcPeers> peers_;
   std::unique_ptr<ImageFetcher> image_fetcher_;
@@ -405,12 +408,22 @@ void Agent::Parts::FindVersion(const std::string& version_id, absl::Time deadlin
     done(std::move(pool));
     return;
   }
-  link_->GetVersion(version_id, deadline, [this, done = std::move(done)](absl::StatusOr<VersionState> state) mutable {
+  auto question = std::make_shared<VersionNews::Question>(version_news_, version_id);
+  link_->GetVersion(version_id, deadline, [this, version_id, question = std::move(question),
+                                           done = std::move(done)](absl::StatusOr<VersionState> state) mutable {
     if (!state.ok()) {
       done(state.status());
       return;
     }
-    done(pool_->Apply(*state));
+    std::shared_ptr<VersionPool> pool;
+    if (!question->ApplyAnswer([&] { pool = pool_->Apply(*state); })) pool = pool_->Find(version_id);
+    if (pool == nullptr) {
+      done(WithReason(absl::NotFoundError(absl::StrCat("version ", version_id, " was removed while the scheduler was "
+                                                       "asked for it; nothing was called")),
+                      reason::kFunctionNotFound));
+      return;
+    }
+    done(std::move(pool));
   });
 }
 
@@ -494,7 +507,7 @@ void Agent::Parts::OnConnected(const std::vector<std::string>& live_versions) {
 }
 
 void Agent::Parts::OnVersionState(const VersionState& state) {
-  pool_->Apply(state);
+  version_news_.Apply(state.spec().version_id(), [&] { pool_->Apply(state); });
   BringImage(state);
   Later(*housekeeping_, "save_versions", [this] { SaveVersions(); });
 }
@@ -525,7 +538,7 @@ void Agent::Parts::BringImage(const VersionState& state) {
 
 void Agent::Parts::OnVersionRemoved(const std::string& version_id) {
   log_->info("event=version_removed version={}", version_id);
-  pool_->Remove(version_id, [this, version_id] {
+  const auto drained = [this, version_id] {
     Later(*housekeeping_, "remove_version", [this, version_id] {
       for (const auto& snapshot : store_->List()) {
         if (snapshot.version_id() != version_id) continue;
@@ -536,7 +549,8 @@ void Agent::Parts::OnVersionRemoved(const std::string& version_id) {
       fs::remove_all(paths_.Version(version_id), error);
       SaveVersions();
     });
-  });
+  };
+  version_news_.Apply(version_id, [&] { pool_->Remove(version_id, drained); });
 }
 
 void Agent::Parts::OnCheckpointGrant(const thaw::scheduler::v1::CheckpointGrant& grant) {

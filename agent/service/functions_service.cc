@@ -13,8 +13,10 @@
 #include "agent/invoke/headers.h"
 #include "agent/service/log_reader.h"
 #include "common/rpc/client.h"
+#include "common/rpc/readable_strings.h"
 #include "common/rpc/status.h"
 #include "common/status/reasons.h"
+#include "common/text/utf8.h"
 
 namespace thaw::agent {
 namespace {
@@ -133,6 +135,12 @@ class InvokeStreamReactor final : public grpc::ServerBidiReactor<v1::InvokeStrea
         Finish(ToAnswer(absl::InvalidArgumentError("the stream ended before its start message; nothing was called")));
         return;
       }
+      // Read as ended is also the stream of a gateway that died, and OnCancel() may come after that.
+      if (!whole_) {
+        Finish(ToAnswer(absl::InvalidArgumentError("the stream ended before a message with `last`: the body is not whole, "
+                                                   "and nothing was called")));
+        return;
+      }
       Run(find_, std::move(request_), deadline_, [flag = cancelled_] { return flag->load(); },
           [this](absl::StatusOr<CallResult> result) { Answer(std::move(result)); });
       return;
@@ -142,6 +150,11 @@ class InvokeStreamReactor final : public grpc::ServerBidiReactor<v1::InvokeStrea
       Finish(ToAnswer(absl::InvalidArgumentError("the first message must be `start`, all others `chunk`")));
       return;
     }
+    if (whole_) {
+      Finish(ToAnswer(absl::InvalidArgumentError("a message came after the one with `last`; nothing was called")));
+      return;
+    }
+    whole_ = inbound_.last();
     if (is_start) {
       request_ = std::make_shared<v1::InvokeRequest>(std::move(*inbound_.mutable_start()));
     } else {
@@ -197,6 +210,8 @@ class InvokeStreamReactor final : public grpc::ServerBidiReactor<v1::InvokeStrea
   v1::InvokeStreamRequest inbound_;
   v1::InvokeStreamResponse outbound_;
   std::shared_ptr<v1::InvokeRequest> request_;
+  // The message with `last` was there.
+  bool whole_ = false;
   std::string body_;
   std::size_t offset_ = 0;
 };
@@ -239,7 +254,7 @@ class ReadLogsReactor final : public grpc::ServerWriteReactor<v1::LogLine> {
       return;
     }
     if (!lines_.empty()) {
-      line_.set_line(std::move(lines_.front()));
+      line_.set_line(ReplaceInvalidUtf8(std::move(lines_.front())));
       lines_.pop_front();
       StartWrite(&line_);
       return;
@@ -332,6 +347,8 @@ grpc::ServerUnaryReactor* FunctionsService::Explain(grpc::CallbackServerContext*
       absl::StatusOr<std::vector<thaw::common::v1::Diagnosis>> known = explain_(request->version_id());
       if (known.ok()) {
         for (auto& diagnosis : *known) *response->add_diagnoses() = std::move(diagnosis);
+        // A diagnosis quotes files' names, logs and stacks.
+        MakeStringsReadable(*response);
       }
       reactor->Finish(ToAnswer(known.status()));
     });

@@ -18,6 +18,7 @@
 #include "cli/output/text_width.h"
 #include "cli/output/wire.h"
 #include "common/status/status_macros.h"
+#include "common/text/utf8.h"
 
 namespace thaw::cli {
 namespace {
@@ -171,15 +172,11 @@ absl::Status RunInvoke(Context& context, const InvokeArguments& arguments) {
     }
     return absl::OkStatus();
   };
-  if (body.head.size() <= kMaxUnaryBody && body.rest == nullptr) {
-    request.set_body(body.head);
-    ASSIGN_OR_RETURN(response, client->Invoke(request, options));
-    RETURN_IF_ERROR(take(response.body()));
-  } else {
-    RETURN_IF_ERROR(client->InvokeStream(
-        request, options, [&body](ChunkSink sink) { return Produce(body, sink); },
-        [&response](const gatewaypb::InvokeResponse& start) { response = start; }, take));
-  }
+  // As a stream whatever the body's size: the answer may be larger than one message holds, and nobody knows before the
+  // function has run.
+  RETURN_IF_ERROR(client->InvokeStream(
+      request, options, [&body](ChunkSink sink) { return Produce(body, sink); },
+      [&response](const gatewaypb::InvokeResponse& start) { response = start; }, take));
   if (context.json) {
     context.Print(absl::StrCat(InvokeJson(response, kept), "\n"));
   } else if (context.env().out_terminal.interactive) {
@@ -218,7 +215,8 @@ void AddInvokeCommand(CLI::App& root, Context& context, Command& selected) {
   invoke->add_flag("-v,--verbose", arguments->verbose,
                    "Say on standard error how it started and where the time went");
   invoke->footer(
-      "The answer's body goes to standard output as it is. Bodies of more than 4 MiB are streamed.\n\n"
+      "The answer's body goes to standard output as it is. Bodies are streamed in both directions, up to the gateway's\n"
+      "--max-body-bytes.\n\n"
       "Examples:\n"
       "  thaw invoke demo/hello --data 'Ann'\n"
       "  thaw invoke demo/resize --data @photo.jpg -H 'X-Width: 640' > small.jpg\n"

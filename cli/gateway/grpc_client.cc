@@ -73,6 +73,11 @@ class GrpcGatewayClient final : public GatewayClient {
         return absl::OkStatus();
       });
       if (produced.ok()) {
+        // Without it the gateway could not tell the end of this body from the end of this program.
+        gatewaypb::InvokeStreamRequest end;
+        end.mutable_chunk();
+        end.set_last(true);
+        if (open) stream->Write(end);
         stream->WritesDone();
       } else {
         call.context.TryCancel();

@@ -76,7 +76,8 @@ def call(messages, invoker, options, body):
     def parts():
         yield messages.InvokeStreamRequest(start=start)
         for at in range(0, len(body), CHUNK):
-            yield messages.InvokeStreamRequest(chunk=body[at : at + CHUNK])
+            # The last part says so: a gateway can't tell a stream's end from its client's.
+            yield messages.InvokeStreamRequest(chunk=body[at : at + CHUNK], last=at + CHUNK >= len(body))
 
     answer, received = None, []
     for message in invoker.InvokeStream(parts(), timeout=options.timeout, metadata=metadata):

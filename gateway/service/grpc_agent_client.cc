@@ -317,6 +317,7 @@ class StreamCall final : public CallBase<State>,
     started_writing_ = true;
     if (written_ == body.size()) {
       finished_writing_ = true;
+      part_.set_last(true);
       StartWriteLast(&part_, grpc::WriteOptions());
     } else {
       StartWrite(&part_);

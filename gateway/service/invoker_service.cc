@@ -12,6 +12,7 @@
 #include "common/rpc/status.h"
 #include "common/status/reasons.h"
 #include "common/status/status_macros.h"
+#include "common/text/utf8.h"
 #include "gateway/errors.h"
 #include "gateway/invoke/headers.h"
 
@@ -66,11 +67,11 @@ v1::StartKind ToProto(StartKind kind) {
 
 // All of the answer but its body.
 void FillResponse(Outcome& outcome, v1::InvokeResponse& response) {
-  response.set_content_type(std::move(outcome.answer.content_type));
+  response.set_content_type(HeaderValueAsUtf8(std::move(outcome.answer.content_type)));
   for (Header& header : ClientHeaders(std::move(outcome.answer.headers))) {
     auto* out = response.add_headers();
     out->set_name(std::move(header.name));
-    out->set_value(std::move(header.value));
+    out->set_value(HeaderValueAsUtf8(std::move(header.value)));
   }
   response.set_call_id(outcome.call_id);
   const Start& start = outcome.answer.start;
@@ -186,6 +187,11 @@ class InvokeStreamReactor final : public grpc::ServerBidiReactor<v1::InvokeStrea
  private:
   absl::Status Take() {
     std::string* part = nullptr;
+    if (whole_) {
+      return WithReason(absl::InvalidArgumentError("a message came after the one with `last`"), reason::kInvalidField,
+                        {{"field", "last"}});
+    }
+    whole_ = request_.last();
     if (!call_.has_value()) {
       if (!request_.has_start()) {
         return WithReason(absl::InvalidArgumentError("the stream's first message must carry `start`"),
@@ -254,6 +260,8 @@ class InvokeStreamReactor final : public grpc::ServerBidiReactor<v1::InvokeStrea
   v1::InvokeStreamRequest request_;
   v1::InvokeStreamResponse response_;
   std::optional<Call> call_;
+  // The message with `last` was there: the body is whole, whatever becomes of the connection.
+  bool whole_ = false;
   Outcome outcome_;
   std::size_t written_ = 0;
 

@@ -194,17 +194,25 @@ TEST_F(CommandsTest, InvokeJsonOfBinaryBodiesIsBase64) {
   EXPECT_FALSE(Json().contains("body"));
 }
 
-TEST_F(CommandsTest, BodiesUpToFourMebibytesAreUnaryAndLargerOnesStreamed) {
+TEST_F(CommandsTest, LargeBodiesAndLargeAnswersToSmallOnesAreStreamed) {
   TempDirectory directory;
-  directory.Write("fits", std::string(4u << 20, 'x'));
-  directory.Write("large", std::string((4u << 20) + 1, 'y'));
-  EXPECT_EQ(Run({"invoke", "shop/hello", "-d", "@" + directory.path() + "/fits"}), 0);
-  EXPECT_EQ(env_.client->streams, 0);
-  env_.out.str("");
+  const std::string large((5u << 20) + 1, 'y');
+  directory.Write("large", large);
   EXPECT_EQ(Run({"invoke", "shop/hello", "-d", "@" + directory.path() + "/large"}), 0);
   EXPECT_EQ(env_.client->streams, 1);
-  EXPECT_EQ(env_.client->streamed_body, std::string((4u << 20) + 1, 'y'));
-  EXPECT_EQ(env_.out.str(), "first second");
+  EXPECT_TRUE(env_.client->invoked.back().body() == large);
+  EXPECT_TRUE(env_.out.str() == large);
+
+  env_.client->invoke = [&large](const auto&, const auto&) {
+    gatewaypb::InvokeResponse response;
+    response.set_body(large);
+    return response;
+  };
+  env_.out.str("");
+  EXPECT_EQ(Run({"invoke", "shop/hello", "-d", "x"}), 0);
+  // A unary call could not have taken it.
+  EXPECT_EQ(env_.client->streams, 2);
+  EXPECT_TRUE(env_.out.str() == large);
 }
 
 TEST_F(CommandsTest, InvokeErrorsHaveMessageReasonNextStepAndExitCode) {

@@ -42,20 +42,23 @@ absl::Status FakeGatewayClient::InvokeStream(
     const gatewaypb::InvokeRequest& start, const InvokeOptions& options,
     absl::FunctionRef<absl::Status(ChunkSink)> produce,
     absl::FunctionRef<void(const gatewaypb::InvokeResponse&)> on_start, ChunkSink on_chunk) {
-  invoked.push_back(start);
-  invoke_options.push_back(options);
-  ++streams;
-  auto status = produce([this](absl::string_view data) {
-    streamed_body.append(data.data(), data.size());
+  gatewaypb::InvokeRequest request = start;
+  auto status = produce([&request](absl::string_view data) {
+    request.mutable_body()->append(data.data(), data.size());
     return absl::OkStatus();
   });
   if (!status.ok()) return status;
-  gatewaypb::InvokeResponse response;
-  response.set_call_id(TestId(78));
-  on_start(response);
-  status = on_chunk("first ");
+  ++streams;
+  absl::StatusOr<gatewaypb::InvokeResponse> response = Invoke(request, options);
+  if (!response.ok()) return response.status();
+  const std::string body = std::move(*response->mutable_body());
+  response->clear_body();
+  on_start(*response);
+  // In more than one part, as the gateway may send it.
+  const std::size_t half = body.size() / 2;
+  status = on_chunk(absl::string_view(body).substr(0, half));
   if (!status.ok()) return status;
-  return on_chunk("second");
+  return on_chunk(absl::string_view(body).substr(half));
 }
 
 absl::StatusOr<commonpb::App> FakeGatewayClient::CreateApp(const commonpb::App& app) {

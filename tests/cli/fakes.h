@@ -104,7 +104,6 @@ class FakeGatewayClient : public GatewayClient {
   // What was asked.
   std::vector<gatewaypb::InvokeRequest> invoked;
   std::vector<InvokeOptions> invoke_options;
-  std::string streamed_body;
   int streams = 0;
   std::vector<std::pair<std::string, std::string>> pushed;  // image id, archive
   std::vector<commonpb::Function> updates;

@@ -55,6 +55,8 @@ class Invoker final : public gatewaypb::Invoker::Service {
         parts.push_back(request.chunk().size());
         *response.mutable_chunk() = request.chunk();
       }
+      if (last_seen) after_last = true;
+      if (request.last()) last_seen = true;
       // As it comes: a client that only writes would hang.
       stream->Write(response);
     }
@@ -65,6 +67,8 @@ class Invoker final : public gatewaypb::Invoker::Service {
   absl::Duration left;
   std::size_t start_body = 0;
   std::vector<std::size_t> parts;
+  std::atomic<bool> last_seen = false;
+  std::atomic<bool> after_last = false;
   absl::Notification hanging;
 };
 
@@ -199,6 +203,9 @@ TEST_F(GrpcClientTest, StreamsBothWaysInPartsOfAtMostOneMebibyte) {
   EXPECT_EQ(call_id, "call");
   EXPECT_EQ(invoker_.start_body, 0u);
   EXPECT_THAT(invoker_.parts, Each(Le(kMaxChunk)));
+  // The last message, and no other, says that the body is whole.
+  EXPECT_TRUE(invoker_.last_seen);
+  EXPECT_FALSE(invoker_.after_last);
 }
 
 TEST_F(GrpcClientTest, StreamEndsWithTheErrorOfWhoeverGivesUp) {
@@ -209,6 +216,7 @@ TEST_F(GrpcClientTest, StreamEndsWithTheErrorOfWhoeverGivesUp) {
                     nothing, [](absl::string_view) { return absl::OkStatus(); })
                 .code(),
             absl::StatusCode::kDataLoss);
+  EXPECT_FALSE(invoker_.last_seen) << "half a body was said to be whole";
   EXPECT_EQ(client_
                 ->InvokeStream(
                     CallTo("app/echo"), {}, [](ChunkSink sink) { return sink("x"); }, nothing,

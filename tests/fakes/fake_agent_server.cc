@@ -49,13 +49,17 @@ class FakeAgentServer::Functions final : public pb::Functions::Service {
     if (const auto checked = fake_.endpoint_.Check(context); !checked.ok()) return checked;
     pb::InvokeStreamRequest part;
     pb::InvokeRequest request;
+    bool whole = false;
     while (stream->Read(&part)) {
+      whole = part.last();
       if (part.has_start()) {
         request = part.start();
       } else {
         request.mutable_body()->append(part.chunk());
       }
     }
+    // As the agent does.
+    if (!whole) return ToGrpcStatus(WithReason(absl::InvalidArgumentError("the body is not whole"), reason::kInternal));
     Reply reply = fake_.Answer(context, request, /*streamed=*/true);
     if (!reply.status.ok()) return ToGrpcStatus(reply.status);
     const std::string body = std::move(*reply.response.mutable_body());

@@ -398,6 +398,52 @@ TEST_F(GatewayTest, LargeBodiesAreStreamedByGrpcAndByHttp) {
   EXPECT_TRUE(a_.seen()[1].streamed);
 }
 
+// HTTP allows bytes in a header that a protobuf string does not: they cost neither the call nor its answer.
+TEST_F(GatewayTest, HeadersThatAreNoUtf8LoseNothing) {
+  scheduler_.AddNode("a", a_.address());
+  a_.set_on_invoke([](const agent::v1::InvokeRequest& request) {
+    FakeAgentServer::Reply reply = FakeAgentServer::Echo(request);
+    auto* header = reply.response.add_headers();
+    header->set_name("X-Place");
+    header->set_value("caf\xe9");
+    reply.response.set_content_type("text/caf\xe9");
+    return reply;
+  });
+  Start();
+  const auto http = Post("ping", "X-From: na\xefve\r\n");
+  EXPECT_EQ(http.status, 200);
+  EXPECT_EQ(http.body, "ping");
+  EXPECT_THAT(http.head, HasSubstr("X-Place: caf\xe9\r\n"));
+  ASSERT_THAT(a_.seen(), SizeIs(1));
+  bool passed_on = false;
+  for (const auto& header : a_.seen()[0].request.headers()) passed_on |= header.value() == "na\xefve";
+  EXPECT_TRUE(passed_on);
+
+  const GrpcAnswer grpc = Invoke();
+  ASSERT_TRUE(grpc.status.ok()) << grpc.status;
+  EXPECT_EQ(grpc.response.body(), "ping");
+  EXPECT_EQ(grpc.response.content_type(), "text/caf\xc3\xa9");
+  ASSERT_EQ(grpc.response.headers_size(), 1);
+  EXPECT_EQ(grpc.response.headers(0).value(), "caf\xc3\xa9");
+}
+
+// What comes after `last` is a mistake of the client's, whatever it is.
+TEST_F(GatewayTest, NothingComesAfterAStreamsLastMessage) {
+  scheduler_.AddNode("a", a_.address());
+  Start();
+  grpc::ClientContext context;
+  auto stream = invoker_->InvokeStream(&context);
+  v1::InvokeStreamRequest part;
+  part.mutable_start()->mutable_function()->set_id(kFunction);
+  part.set_last(true);
+  ASSERT_TRUE(stream->Write(part));
+  part.set_chunk("more");
+  stream->Write(part);
+  stream->WritesDone();
+  EXPECT_EQ(ReasonOf(FromGrpcStatus(stream->Finish())), reason::kInvalidField);
+  EXPECT_EQ(a_.calls(), 0);
+}
+
 TEST_F(GatewayTest, BodiesBeyondALimitAreRefusedWithTheWayToTake) {
   scheduler_.AddNode("a", a_.address());
   options_.max_body_bytes = 6u << 20;
