@@ -86,14 +86,16 @@ absl::Status TimedOutWaiting(absl::string_view function) {
 absl::Status TimedOutAt(absl::string_view function, absl::string_view node, absl::Duration after) {
   return MarkSent(WithReason(
       absl::DeadlineExceededError(absl::StrCat("function ", function, " on node ", node, " has not answered within ",
-                                               absl::FormatDuration(absl::Trunc(after, absl::Milliseconds(1))))),
+                                               absl::FormatDuration(absl::Trunc(after, absl::Milliseconds(1))),
+                                               "; see what it wrote with `thaw logs ", function, "`")),
       reason::kFunctionTimeout));
 }
 
 absl::Status AnswerLost(absl::string_view function, absl::string_view node, absl::string_view detail) {
   return MarkSent(WithReason(
       absl::AbortedError(absl::StrCat("the answer of function ", function, " on node ", node,
-                                      " was lost; the call may have run and was not sent again (", detail, ")")),
+                                      " was lost; the call may have run and was not sent again (", detail,
+                                      "): see `thaw logs ", function, "`, and call again where that is safe")),
       reason::kAnswerLost));
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 #include "agent/container/slot_spec.h"
 #include "agent/pool/stand_in.h"
@@ -37,6 +38,17 @@ absl::Status Replaced(const VersionState& state) {
   return WithReason(absl::UnavailableError(absl::StrCat("version ", state.spec().version_id(), " of function ",
                                                         state.spec().function_name(), " has been replaced; ask again")),
                     reason::kVersionReplaced);
+}
+
+// What went wrong with a call, with the function's name, its limit where time was the matter, and where to look next.
+absl::Status Named(const absl::Status& status, const thaw::common::v1::VersionSpec& spec) {
+  const std::string limit = absl::IsDeadlineExceeded(status)
+                                ? absl::StrCat(" (it has ", absl::FormatDuration(FromProto(spec.timeout())), " per call)")
+                                : "";
+  absl::Status named(status.code(), absl::StrCat("function ", spec.function_name(), ": ", status.message(), limit,
+                                                 "; see what it wrote with `thaw logs`"));
+  status.ForEachPayload([&named](absl::string_view url, const absl::Cord& payload) { named.SetPayload(url, payload); });
+  return named;
 }
 
 AgentMetrics::InvocationOutcome OutcomeOf(const absl::StatusOr<FunctionReply>& reply) {
@@ -196,7 +208,7 @@ void VersionPool::OnReply(const InstancePtr& instance, std::shared_ptr<Call> cal
                                          reply->status, "; only 200, 502 and 504 are allowed")),
         reason::kFunctionBadAnswer, {{"status", absl::StrCat(reply->status)}}));
   } else {
-    broken = std::move(reply).status();
+    broken = Named(reply.status(), state_.spec());
   }
   if (instance->exit.has_value() || ReasonOf(broken) != reason::kFunctionExited) {
     broken = ExplainExit(*instance, broken);
