@@ -66,6 +66,8 @@ class Instance {
   std::optional<RestoreMeasure> measure;
   // Its own code has asked for a checkpoint and waits for the outcome.
   bool checkpoint_wished = false;
+  // It did so while it was kStarting: looked at when it has started.
+  bool wished_early = false;
   // Held over orders that overlap its life (SlotInit::Give) and while the slot is taken away from it; before the pool's lock.
   absl::Mutex orders_mu;
   // The pool's count of changed config and secrets that it has been, or is being, told of.

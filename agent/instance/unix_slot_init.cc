@@ -129,9 +129,18 @@ class Connection {
     return status;
   }
 
-  void SetEventHandler(SlotInit::EventHandler handler) {
+  void SetEventHandler(SlotInit::EventHandler handler) ABSL_LOCKS_EXCLUDED(handler_mu_) {
     absl::MutexLock lock(&handler_mu_);
     handler_ = std::move(handler);
+    if (!handler_ || !held_wish_.has_value()) return;
+    const InitEvent wish = *std::exchange(held_wish_, std::nullopt);
+    handler_(wish);
+  }
+
+  // The function that wished has ended.
+  void ForgetWish() ABSL_LOCKS_EXCLUDED(handler_mu_) {
+    absl::MutexLock lock(&handler_mu_);
+    held_wish_.reset();
   }
 
   // What arrived; false when the connection is to be given up. On the loop's thread.
@@ -214,9 +223,16 @@ class Connection {
     if (it != answers_.end()) it->second = std::move(json);
   }
 
-  void Tell(const InitEvent& event) {
+  void Tell(const InitEvent& event) ABSL_LOCKS_EXCLUDED(handler_mu_) {
     absl::MutexLock lock(&handler_mu_);
-    if (handler_) handler_(event);
+    // A function may wish as soon as it runs, before its pool listens; it waits for the answer, so the wish is kept.
+    if (handler_) {
+      handler_(event);
+    } else if (event.kind == InitEvent::Kind::kCheckpointWished) {
+      held_wish_ = event;
+    } else if (event.kind == InitEvent::Kind::kExit) {
+      held_wish_.reset();
+    }
   }
 
   const int fd_;
@@ -229,6 +245,7 @@ class Connection {
   // Held while the handler runs, so that SetEventHandler() can promise that the old one is not running.
   absl::Mutex handler_mu_;
   SlotInit::EventHandler handler_ ABSL_GUARDED_BY(handler_mu_);
+  std::optional<InitEvent> held_wish_ ABSL_GUARDED_BY(handler_mu_);
 };
 
 class UnixSlotInitConnector::Loop {
@@ -452,7 +469,10 @@ class UnixSlotInit final : public SlotInit {
   }
 
   absl::Status Reset(absl::Duration limit) override {
-    return connection_->Order({{"op", "reset"}}, limit).status();
+    const absl::Status reset = connection_->Order({{"op", "reset"}}, limit).status();
+    // Not another function's: the slot's next one has not been started yet.
+    connection_->ForgetWish();
+    return reset;
   }
 
  private:

@@ -31,6 +31,13 @@ std::string VersionPool::ReasonAgainstWish(const std::string& instance_id) const
 }
 
 void VersionPool::OnCheckpointWished(const InstancePtr& instance, Actions& actions) {
+  // Who stops it has the slot for itself, and nobody waits there any more.
+  if (instance->state() == InstanceState::kStopping || instance->state() == InstanceState::kGone) return;
+  if (instance->slot == nullptr) {
+    // Its init is listened to before the start has been entered here: until then there is nothing to answer it through.
+    instance->wished_early = true;
+    return;
+  }
   instance->checkpoint_wished = true;
   std::string why_not = ReasonAgainstWish(instance->id());
   deps_.log->info("event=checkpoint_wished version={} instance={} refused=\"{}\"", state_.spec().version_id(), instance->id(),

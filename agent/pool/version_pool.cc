@@ -419,6 +419,7 @@ void VersionPool::OnStarted(const InstancePtr& instance, absl::StatusOr<StartedI
   instance->start = std::move(started->record);
   instance->answered = started->answered_before;
   instance->sealed = started->sealed;
+  if (std::exchange(instance->wished_early, false)) OnCheckpointWished(instance, actions);
   if (instance->reserved) {
     instance->Transition(InstanceState::kIdle);
     if (!retired_) {
@@ -665,19 +666,25 @@ void VersionPool::Update(VersionState state) {
 void VersionPool::AdoptInstance(std::string instance_id, std::unique_ptr<Slot> slot,
                                 std::unique_ptr<FunctionConnection> connection, std::uint64_t answered,
                                 bool sealed) {
-  slot->init().SetEventHandler([weak = weak_from_this(), instance_id](const InitEvent& event) {
-    if (auto self = weak.lock()) self->OnInitEvent(instance_id, event);
+  auto instance = std::make_shared<Instance>(std::move(instance_id));
+  SlotInit& init = slot->init();
+  {
+    absl::MutexLock lock(&mu_);
+    deps_.memory.Reserve(memory_bytes());
+    instance->ctl_dir = slot->ctl_dir();
+    instance->slot = std::move(slot);
+    instance->connection = std::move(connection);
+    instance->answered = answered;
+    instance->sealed = sealed;
+    instances_.emplace(instance->id(), instance);
+  }
+  // Between the two, as the handler takes the lock and finds the instance by its id; while it counts as starting, nobody
+  // takes its slot away.
+  init.SetEventHandler([weak = weak_from_this(), id = instance->id()](const InitEvent& event) {
+    if (auto self = weak.lock()) self->OnInitEvent(id, event);
   });
   Actions actions;
   absl::MutexLock lock(&mu_);
-  deps_.memory.Reserve(memory_bytes());
-  auto instance = std::make_shared<Instance>(std::move(instance_id));
-  instance->ctl_dir = slot->ctl_dir();
-  instance->slot = std::move(slot);
-  instance->connection = std::move(connection);
-  instance->answered = answered;
-  instance->sealed = sealed;
-  instances_.emplace(instance->id(), instance);
   BecomeIdle(instance, actions);
 }
 

@@ -37,6 +37,8 @@ class FakeSlotInit final : public agent::SlotInit {
     // What a look finds.
     std::vector<thaw::common::v1::Finding> findings ABSL_GUARDED_BY(mu);
     absl::Status look_result ABSL_GUARDED_BY(mu);
+    // The function wishes for a checkpoint the moment that somebody listens.
+    bool wishes_at_once ABSL_GUARDED_BY(mu) = false;
 
     void Tell(const agent::InitEvent& event) ABSL_LOCKS_EXCLUDED(mu) {
       EventHandler told;
@@ -57,8 +59,16 @@ class FakeSlotInit final : public agent::SlotInit {
   explicit FakeSlotInit(std::shared_ptr<Control> control) : control_(std::move(control)) {}
 
   void SetEventHandler(EventHandler handler) override {
-    absl::MutexLock lock(&control_->mu);
-    control_->handler = std::move(handler);
+    bool wishes = false;
+    {
+      absl::MutexLock lock(&control_->mu);
+      control_->handler = std::move(handler);
+      if (control_->handler) wishes = std::exchange(control_->wishes_at_once, false);
+    }
+    if (!wishes) return;
+    agent::InitEvent wish;
+    wish.kind = agent::InitEvent::Kind::kCheckpointWished;
+    control_->Tell(wish);
   }
   absl::StatusOr<agent::InitStatus> GetStatus(absl::Duration) override {
     absl::MutexLock lock(&control_->mu);
@@ -158,6 +168,10 @@ class FakeSlotFactory final : public agent::SlotFactory {
     absl::MutexLock lock(&mu_);
     if (!create_result_.ok()) return create_result_;
     auto control = std::make_shared<FakeSlotInit::Control>();
+    {
+      absl::MutexLock control_lock(&control->mu);
+      control->wishes_at_once = wish_at_once_;
+    }
     controls_.push_back(control);
     const std::string id = absl::StrCat("slot", controls_.size());
     ++alive_;
@@ -174,6 +188,11 @@ class FakeSlotFactory final : public agent::SlotFactory {
   void FailCreates(absl::Status status) {
     absl::MutexLock lock(&mu_);
     create_result_ = std::move(status);
+  }
+  // Functions in slots made from now on wish for a checkpoint as soon as somebody listens.
+  void WishAtOnce() {
+    absl::MutexLock lock(&mu_);
+    wish_at_once_ = true;
   }
   int created() const {
     absl::MutexLock lock(&mu_);
@@ -192,6 +211,7 @@ class FakeSlotFactory final : public agent::SlotFactory {
   const std::string root_;
   mutable absl::Mutex mu_;
   absl::Status create_result_ ABSL_GUARDED_BY(mu_);
+  bool wish_at_once_ ABSL_GUARDED_BY(mu_) = false;
   std::vector<std::shared_ptr<FakeSlotInit::Control>> controls_ ABSL_GUARDED_BY(mu_);
   int alive_ ABSL_GUARDED_BY(mu_) = 0;
 };

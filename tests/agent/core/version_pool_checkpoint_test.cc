@@ -206,6 +206,36 @@ TEST_F(VersionPoolTest, RefusedWishIsToldWithItsReason) {
                 "refuse: function hello is never to be frozen: change its policy with `thaw functions update`"});
 }
 
+TEST_F(VersionPoolTest, WishBeforeTheInstanceHasItsSlotIsRefusedOnceItHasOne) {
+  slots_.WishAtOnce();
+  Make(WithMode(Policy::MODE_NEVER, MakeState()));
+  const auto call = InvokeAndStart();
+  EXPECT_EQ(Orders(),
+            std::vector<std::string>{
+                "refuse: function hello is never to be frozen: change its policy with `thaw functions update`"});
+  starter_.functions.at(0)->AnswerOk();
+  EXPECT_TRUE(Succeeded(call));
+}
+
+TEST_F(VersionPoolTest, WishBeforeTheInstanceHasItsSlotIsGrantedOnceItHasOne) {
+  slots_.WishAtOnce();
+  InvokeAndStart();
+  ASSERT_EQ(wanted_.size(), 1u);
+  Grant();
+  starter_.functions.at(0)->AnswerOk();
+  EXPECT_EQ(checkpoints_.RunAll(), 1);
+  EXPECT_EQ(checkpointer_.freezes, 1);
+}
+
+TEST_F(VersionPoolTest, WishOfAnAdoptedInstanceIsHeardFromTheFirstMomentOn) {
+  slots_.WishAtOnce();
+  auto slot = *slots_.Create(MakeState(), absl::InfiniteFuture());
+  pool_->AdoptInstance("i1", std::move(slot),
+                       std::make_unique<testing::FakeFunctionConnection>(std::make_shared<FakeFunction>()), 3, false);
+  EXPECT_EQ(wanted_, std::vector<std::string>{"i1"});
+  EXPECT_EQ(wanted_answered_, 3u);
+}
+
 TEST_F(VersionPoolTest, WishThatTheClusterDeniesOrWhoseFreezeFailsIsToldSo) {
   FakeFunction& function = InstanceAfterCalls(1);
   Wish();
