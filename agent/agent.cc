@@ -34,6 +34,7 @@
 #include "agent/pool/container_slots.h"
 #include "agent/pool/pool.h"
 #include "agent/recovery/recovery.h"
+#include "agent/recovery/version_removal.h"
 #include "agent/service/functions_service.h"
 #include "agent/service/images_service.h"
 #include "agent/service/snapshots_service.h"
@@ -189,7 +190,8 @@ class Agent::Parts final : public PoolEvents, public SchedulerCommands {
   std::unique_ptr<CracEngine> crac_engine_;
   std::unique_ptr<Engines> engines_;
   std::unique_ptr<Restorer> restorer_;
-  std::unique_ptr<ContainerSlots> slots_;
+  std::unique_ptr<ContainerSlots> container_slots_;
+  std::unique_ptr<VersionRemoval> slots_;
   std::unique_ptr<ThawStarter> starter_;
   DiagnosisLog diagnoses_;
   std::unique_ptr<CriuCheckpointer> criu_checkpointer_;
@@ -259,8 +261,9 @@ absl::Status Agent::Parts::Start() {
   slots.profile = profile_;
   slots.network = options_.network;
   slots.tools = tools_;
-  slots_ = std::make_unique<ContainerSlots>(
+  container_slots_ = std::make_unique<ContainerSlots>(
       slots, ContainerSlots::Deps{*runtime_, *connector_, *images_, clock_, paths_, log_});
+  slots_ = std::make_unique<VersionRemoval>(VersionRemoval::Deps{*container_slots_, *store_, paths_, clock_, log_});
   ThawStarter::Options starter;
   starter.has_preload = !options_.preload_dir.empty();
   starter.restore_limit = options_.restore_limit;
@@ -540,13 +543,11 @@ void Agent::Parts::OnVersionRemoved(const std::string& version_id) {
   log_->info("event=version_removed version={}", version_id);
   const auto drained = [this, version_id] {
     Later(*housekeeping_, "remove_version", [this, version_id] {
-      for (const auto& snapshot : store_->List()) {
-        if (snapshot.version_id() != version_id) continue;
-        const absl::Status removed = store_->Remove(snapshot.id());
-        if (!removed.ok()) log_->error("event=snapshot_not_removed snapshot={} error=\"{}\"", snapshot.id(), removed.ToString());
+      const std::vector<std::string> removed = slots_->Remove(*pool_, version_id);
+      // Back since then: the scheduler is not to name this node as a holder.
+      if (pool_->Find(version_id) != nullptr) {
+        for (const std::string& snapshot_id : removed) snapshots_->ReportGone(snapshot_id, "its version was removed here");
       }
-      std::error_code error;
-      fs::remove_all(paths_.Version(version_id), error);
       SaveVersions();
     });
   };

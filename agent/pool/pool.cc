@@ -20,6 +20,11 @@ std::shared_ptr<VersionPool> Pool::Find(const std::string& version_id) const {
   return it == pools_.end() ? nullptr : it->second;
 }
 
+bool Pool::Has(const std::string& version_id) const {
+  absl::MutexLock lock(&mu_);
+  return pools_.contains(version_id) || draining_.contains(version_id);
+}
+
 void Pool::Remove(const std::string& version_id, absl::AnyInvocable<void()> drained) {
   std::shared_ptr<VersionPool> pool;
   {
@@ -28,13 +33,25 @@ void Pool::Remove(const std::string& version_id, absl::AnyInvocable<void()> drai
     if (it != pools_.end()) {
       pool = std::move(it->second);
       pools_.erase(it);
+      ++draining_[version_id];
+    } else if (draining_.contains(version_id)) {
+      return;
     }
   }
   if (pool == nullptr) {
     drained();
     return;
   }
-  pool->Retire(std::move(drained));
+  pool->Retire([this, version_id, drained = std::move(drained)]() mutable {
+    {
+      absl::MutexLock lock(&mu_);
+      const auto it = draining_.find(version_id);
+      if (--it->second > 0) return;
+      draining_.erase(it);
+      if (pools_.contains(version_id)) return;
+    }
+    drained();
+  });
 }
 
 std::vector<std::shared_ptr<VersionPool>> Pool::All() const {

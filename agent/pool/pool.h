@@ -22,7 +22,10 @@ class Pool {
   std::shared_ptr<VersionPool> Apply(const VersionState& state) ABSL_LOCKS_EXCLUDED(mu_);
   // Null when the version is not known (any more).
   std::shared_ptr<VersionPool> Find(const std::string& version_id) const ABSL_LOCKS_EXCLUDED(mu_);
-  // The version is called no more; `drained` is called when nothing of it is left.
+  // Whether the version is known, or something of it is still running here after its removal.
+  bool Has(const std::string& version_id) const ABSL_LOCKS_EXCLUDED(mu_);
+  // The version is called no more; `drained` is called when nothing of it is left. It is dropped where there is more to wait
+  // for: the version has come back meanwhile, or was removed more than once. Then the last one's is called.
   void Remove(const std::string& version_id, absl::AnyInvocable<void()> drained) ABSL_LOCKS_EXCLUDED(mu_);
 
   // VersionPool::ForgetCheckpointRequest() of each.
@@ -43,6 +46,9 @@ class Pool {
   const PoolDeps deps_;
   mutable absl::Mutex mu_;
   absl::flat_hash_map<std::string, std::shared_ptr<VersionPool>> pools_ ABSL_GUARDED_BY(mu_);
+  // How many pools of a version have been removed and still have something running. More than one where it came back
+  // between.
+  absl::flat_hash_map<std::string, int> draining_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace thaw::agent

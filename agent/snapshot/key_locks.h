@@ -1,12 +1,14 @@
 #ifndef THAW_AGENT_SNAPSHOT_KEY_LOCKS_H_
 #define THAW_AGENT_SNAPSHOT_KEY_LOCKS_H_
 
+#include <memory>
 #include <string>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 
 namespace thaw::agent {
 
@@ -29,9 +31,22 @@ class KeyLocks {
     Held& operator=(const Held&) = delete;
 
    private:
+    friend class KeyLocks;
+    struct Taken {};
+    Held(KeyLocks* locks, std::string key, Taken) : locks_(locks), key_(std::move(key)) {}
+
     KeyLocks* const locks_;
     const std::string key_;
   };
+
+  // Null when the name is still another's after `limit`; a limit of nothing only looks.
+  [[nodiscard]] std::unique_ptr<Held> HoldWithin(std::string key, absl::Duration limit) ABSL_LOCKS_EXCLUDED(mu_) {
+    absl::MutexLock lock(&mu_);
+    auto free = [this, &key] { return !held_.contains(key); };
+    if (!mu_.AwaitWithTimeout(absl::Condition(&free), limit)) return nullptr;
+    held_.insert(key);
+    return std::unique_ptr<Held>(new Held(this, std::move(key), Held::Taken()));
+  }
 
  private:
   absl::Mutex mu_;

@@ -41,6 +41,20 @@ void FakeSnapshotStore::SetSource(const std::string& source_dir, std::map<std::s
   sources_[source_dir] = std::move(files);
 }
 
+void FakeSnapshotStore::BeforeNext(Op op, std::function<void()> hook) {
+  absl::MutexLock lock(&mu_);
+  hooks_[op] = std::move(hook);
+}
+
+void FakeSnapshotStore::RunHook(Op op) {
+  std::function<void()> hook;
+  {
+    absl::MutexLock lock(&mu_);
+    std::swap(hook, hooks_[op]);
+  }
+  if (hook) hook();
+}
+
 void FakeSnapshotStore::FailNext(Op op, absl::Status status, int times) {
   absl::MutexLock lock(&mu_);
   for (int i = 0; i < times; ++i) failures_[op].push_back(status);
@@ -237,6 +251,7 @@ absl::Status FakeSnapshotStore::Adopt(const v1::Manifest& manifest) {
 }
 
 absl::Status FakeSnapshotStore::Materialize(const std::string& snapshot_id, const std::string& target_dir) {
+  RunHook(Op::kMaterialize);
   absl::MutexLock lock(&mu_);
   RETURN_IF_ERROR(Begin(Op::kMaterialize));
   if (laid_out_.count(target_dir) != 0) return absl::OkStatus();
@@ -269,6 +284,7 @@ absl::Status FakeSnapshotStore::Materialize(const std::string& snapshot_id, cons
 }
 
 absl::Status FakeSnapshotStore::Verify(const std::string& snapshot_id, const std::string& target_dir) {
+  RunHook(Op::kVerify);
   absl::MutexLock lock(&mu_);
   RETURN_IF_ERROR(Begin(Op::kVerify));
   ASSIGN_OR_RETURN(const v1::Manifest manifest, Get(snapshot_id));
@@ -310,6 +326,7 @@ absl::Status FakeSnapshotStore::Quarantine(const std::string& snapshot_id, absl:
 }
 
 absl::Status FakeSnapshotStore::Remove(const std::string& snapshot_id) {
+  RunHook(Op::kRemove);
   absl::MutexLock lock(&mu_);
   RETURN_IF_ERROR(Begin(Op::kRemove));
   const auto it = snapshots_.find(snapshot_id);

@@ -1,6 +1,7 @@
 #ifndef THAW_TESTS_FAKES_FAKE_SNAPSHOT_STORE_H_
 #define THAW_TESTS_FAKES_FAKE_SNAPSHOT_STORE_H_
 
+#include <functional>
 #include <map>
 #include <string>
 #include <utility>
@@ -47,6 +48,9 @@ class FakeSnapshotStore final : public agent::SnapshotStore {
   void SetSource(const std::string& source_dir, std::map<std::string, std::string> files);
   // The next `times` calls of `op` fail with `status` and do nothing.
   void FailNext(Op op, absl::Status status, int times = 1);
+  // Runs before the next call of `op` (kMaterialize, kVerify, kRemove), on its thread; it may block, and hold up that call
+  // alone.
+  void BeforeNext(Op op, std::function<void()> hook);
   // Flips a byte of a stored chunk, or of the manifest, or of what is laid out at a target.
   void DamageChunk(const std::string& sha256);
   void DamageManifest(const std::string& snapshot_id);
@@ -83,6 +87,7 @@ class FakeSnapshotStore final : public agent::SnapshotStore {
     bool damaged = false;
   };
 
+  void RunHook(Op op) ABSL_LOCKS_EXCLUDED(mu_);
   // Counts the call; the failure that the test has arranged, if any.
   absl::Status Begin(Op op) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::StatusOr<agent::v1::Manifest> Get(const std::string& snapshot_id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -102,6 +107,7 @@ class FakeSnapshotStore final : public agent::SnapshotStore {
   std::map<std::string, std::pair<std::string, bool>> laid_out_ ABSL_GUARDED_BY(mu_);
   std::vector<std::pair<std::string, std::string>> quarantined_ ABSL_GUARDED_BY(mu_);
   std::map<Op, std::vector<absl::Status>> failures_ ABSL_GUARDED_BY(mu_);
+  std::map<Op, std::function<void()>> hooks_ ABSL_GUARDED_BY(mu_);
   std::map<Op, int> calls_ ABSL_GUARDED_BY(mu_);
 };
 
