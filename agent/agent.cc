@@ -391,12 +391,17 @@ void Agent::Parts::Stop() {
     server_->Shutdown(options_.stop_grace);
   }
   if (link_ != nullptr) link_->Stop();
+  // Before the executors go: calls that nobody waits for (priming) go on beyond the server's end, and their ends have work
+  // for the executors. Whoever waits in one of those for a function is answered by it, too.
+  if (dialer_ != nullptr) dialer_->Close();
   for (ThreadPool* pool : {starts_.get(), checkpoints_.get(), transfers_.get(), exports_.get(), disk_.get(), housekeeping_.get()}) {
     if (pool != nullptr) pool->Shutdown();
   }
   if (pool_ != nullptr) SaveVersions();
   // Timed work may name any part: none runs while they go.
   if (timers_ != nullptr) timers_->Stop();
+  // Nobody is left who could call a function.
+  if (dialer_ != nullptr) dialer_->Join();
 }
 
 void Agent::Parts::Later(Executor& executor, const char* what, absl::AnyInvocable<void()> work) {

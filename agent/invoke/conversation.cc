@@ -103,6 +103,8 @@ void Conversation::Call(FunctionRequest request, Done done) {
     absl::MutexLock lock(&mu_);
     if (!head.ok()) {
       outcome = head.status();
+    } else if (ended_) {
+      outcome = absl::CancelledError("the agent is stopping; nothing was sent to the function");
     } else if (done_ != nullptr) {
       outcome = absl::FailedPreconditionError("another call is under way on this connection; open one more");
     } else {
@@ -132,6 +134,14 @@ void Conversation::Close() {
   Outcome outcome = absl::CancelledError("the connection to the function was closed by the agent");
   Done done = EndCall(outcome);
   asio::post(io_, [done = std::move(done), outcome = std::move(outcome)]() mutable { done(std::move(outcome)); });
+}
+
+void Conversation::End() {
+  {
+    absl::MutexLock lock(&mu_);
+    ended_ = true;
+  }
+  Close();
 }
 
 std::optional<Conversation::Outcome> Conversation::Begin() {

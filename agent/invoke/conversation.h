@@ -31,6 +31,8 @@ class Conversation final : public std::enable_shared_from_this<Conversation> {
 
   void Call(FunctionRequest request, Done done) ABSL_LOCKS_EXCLUDED(mu_);
   void Close() ABSL_LOCKS_EXCLUDED(mu_);
+  // As Close(), and every later call ends with CANCELLED, too.
+  void End() ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
   using Parser = boost::beast::http::response_parser<boost::beast::http::string_body>;
@@ -73,6 +75,7 @@ class Conversation final : public std::enable_shared_from_this<Conversation> {
   // Moves on whenever what is armed is no longer wanted.
   std::uint64_t generation_ ABSL_GUARDED_BY(mu_) = 0;
 
+  bool ended_ ABSL_GUARDED_BY(mu_) = false;
   // Of the call under way; `done_` is null when there is none.
   Done done_ ABSL_GUARDED_BY(mu_);
   std::string head_ ABSL_GUARDED_BY(mu_);

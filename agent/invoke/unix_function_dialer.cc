@@ -11,11 +11,14 @@
 #include <boost/asio/io_context.hpp>
 #include <cstring>
 #include <ctime>
+#include <map>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "agent/invoke/conversation.h"
 #include "agent/invoke/listener.h"
@@ -30,11 +33,58 @@ constexpr absl::Duration kAliveEvery = absl::Milliseconds(20);
 // Where the kernel has no inotify instance left (there are few per user), looking often must do.
 constexpr absl::Duration kPollEvery = absl::Milliseconds(2);
 
+}  // namespace
+
+// The connections that there are, to be ended with their dialer.
+class UnixFunctionDialer::Open {
+ public:
+  void Add(const std::shared_ptr<Conversation>& conversation) ABSL_LOCKS_EXCLUDED(mu_) {
+    {
+      absl::MutexLock lock(&mu_);
+      if (!closed_) {
+        conversations_.emplace(conversation.get(), conversation);
+        return;
+      }
+    }
+    conversation->End();
+  }
+  void Remove(const std::shared_ptr<Conversation>& conversation) ABSL_LOCKS_EXCLUDED(mu_) {
+    absl::MutexLock lock(&mu_);
+    conversations_.erase(conversation.get());
+  }
+  void Close() ABSL_LOCKS_EXCLUDED(mu_) {
+    std::map<Conversation*, std::weak_ptr<Conversation>> conversations;
+    {
+      absl::MutexLock lock(&mu_);
+      closed_ = true;
+      conversations.swap(conversations_);
+    }
+    for (const auto& [key, weak] : conversations) {
+      if (const auto conversation = weak.lock()) conversation->End();
+    }
+  }
+  bool closed() const ABSL_LOCKS_EXCLUDED(mu_) {
+    absl::MutexLock lock(&mu_);
+    return closed_;
+  }
+
+ private:
+  mutable absl::Mutex mu_;
+  bool closed_ ABSL_GUARDED_BY(mu_) = false;
+  std::map<Conversation*, std::weak_ptr<Conversation>> conversations_ ABSL_GUARDED_BY(mu_);
+};
+
+namespace {
+
 class UnixFunctionConnection final : public FunctionConnection {
  public:
-  explicit UnixFunctionConnection(std::shared_ptr<Conversation> conversation)
-      : conversation_(std::move(conversation)) {}
-  ~UnixFunctionConnection() override { conversation_->Close(); }
+  UnixFunctionConnection(std::shared_ptr<Conversation> conversation,
+                         absl::AnyInvocable<void(const std::shared_ptr<Conversation>&)> gone)
+      : conversation_(std::move(conversation)), gone_(std::move(gone)) {}
+  ~UnixFunctionConnection() override {
+    conversation_->Close();
+    gone_(conversation_);
+  }
 
   void Call(FunctionRequest request, Done done) override {
     conversation_->Call(std::move(request), std::move(done));
@@ -43,6 +93,7 @@ class UnixFunctionConnection final : public FunctionConnection {
 
  private:
   const std::shared_ptr<Conversation> conversation_;
+  absl::AnyInvocable<void(const std::shared_ptr<Conversation>&)> gone_;
 };
 
 // Tells when an entry `lsnr.sock` may have come into a directory.
@@ -93,10 +144,22 @@ class UnixFunctionDialer::IoThreads {
     }
   }
 
-  ~IoThreads() {
-    // No stop(): what is posted already, the last `done`s, still runs.
+  // Once all conversations have ended: then nothing is waited for but what has been posted.
+  void Join() {
+    // No stop(): the last `done`s still run.
     for (auto& loop : loops_) loop->work.reset();
-    for (auto& loop : loops_) loop->thread.join();
+    for (auto& loop : loops_) {
+      if (loop->thread.joinable()) loop->thread.join();
+    }
+    // One thread's `done` may have begun a call of another's, which had ended by then.
+    std::size_t ran = 1;
+    while (ran > 0) {
+      ran = 0;
+      for (auto& loop : loops_) {
+        loop->io.restart();
+        ran += loop->io.poll();
+      }
+    }
   }
 
   asio::io_context& Next() { return loops_[next_.fetch_add(1, std::memory_order_relaxed) % loops_.size()]->io; }
@@ -113,13 +176,25 @@ class UnixFunctionDialer::IoThreads {
 };
 
 UnixFunctionDialer::UnixFunctionDialer(Options options)
-    : options_(std::move(options)), io_(std::make_unique<IoThreads>(options_.threads)) {}
+    : options_(std::move(options)),
+      io_(std::make_unique<IoThreads>(options_.threads)),
+      open_(std::make_shared<Open>()) {}
 
-UnixFunctionDialer::~UnixFunctionDialer() = default;
+UnixFunctionDialer::~UnixFunctionDialer() {
+  Close();
+  Join();
+}
+
+void UnixFunctionDialer::Close() { open_->Close(); }
+
+void UnixFunctionDialer::Join() { io_->Join(); }
 
 std::unique_ptr<FunctionConnection> UnixFunctionDialer::NewConnection(const std::string& iofs_dir) {
+  auto conversation = std::make_shared<Conversation>(io_->Next(), iofs_dir, options_.limits);
+  open_->Add(conversation);
   return std::make_unique<UnixFunctionConnection>(
-      std::make_shared<Conversation>(io_->Next(), iofs_dir, options_.limits));
+      std::move(conversation),
+      [open = open_](const std::shared_ptr<Conversation>& gone) { open->Remove(gone); });
 }
 
 absl::Status UnixFunctionDialer::AwaitListener(const std::string& iofs_dir, absl::Time deadline,
@@ -129,6 +204,7 @@ absl::Status UnixFunctionDialer::AwaitListener(const std::string& iofs_dir, absl
   while (true) {
     const auto listener = OpenListener(iofs_dir);
     if (!absl::IsNotFound(listener.status())) return listener.status();
+    if (open_->closed()) return absl::CancelledError("the agent is stopping; the function is not waited for");
     if (!alive()) {
       return WithReason(absl::InternalError("the function ended before it listened; its log tells why"),
                         reason::kFunctionExited);

@@ -2,6 +2,7 @@
 #define THAW_TESTS_FAKES_FAKE_STARTER_H_
 
 #include <deque>
+#include <functional>
 #include <memory>
 #include <utility>
 
@@ -29,8 +30,12 @@ class FakeStarter final : public agent::InstanceStarter {
     agent::StartedInstance started;
     started.slot =
         request.slot != nullptr ? std::move(request.slot) : *slots_.Create(request.version, absl::InfiniteFuture());
-    functions.push_back(std::make_shared<FakeFunction>());
-    started.connection = std::make_unique<FakeFunctionConnection>(functions.back());
+    if (connect) {
+      started.connection = connect();
+    } else {
+      functions.push_back(std::make_shared<FakeFunction>());
+      started.connection = std::make_unique<FakeFunctionConnection>(functions.back());
+    }
     started.record.kind = restored ? agent::StartKind::kRestored : agent::StartKind::kCold;
     started.record.phases.restore = absl::Milliseconds(40);
     started.sealed = agent::HasLateSecrets(request.version) && (restored || !request.awaits_freeze);
@@ -44,6 +49,8 @@ class FakeStarter final : public agent::InstanceStarter {
   bool awaits_freeze = false;
   decltype(agent::StartRequest::replaced) replaced;
   absl::Status next_result;
+  // Where set, makes the connections in place of those to `functions`.
+  std::function<std::unique_ptr<agent::FunctionConnection>()> connect;
   // In the order of their starts.
   std::deque<std::shared_ptr<FakeFunction>> functions;
 

@@ -1,21 +1,28 @@
 // When to freeze: on deploy, on order, and as learned.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "agent/invoke/unix_function_dialer.h"
 #include "agent/pool/freeze_rule.h"
 #include "agent/pool/version_pool.h"
+#include "common/executor/thread_pool.h"
 #include "common/rpc/client.h"
 #include "common/status/reasons.h"
 #include "tests/agent/core/version_pool_fixture.h"
+#include "tests/support/scripted_unix_server.h"
 
 namespace thaw::agent {
 namespace {
@@ -265,6 +272,43 @@ TEST(WantsFreezingTest, ByPolicy) {
   EXPECT_TRUE(WantsFreezing(state, 20));
   EXPECT_TRUE(WantsFreezing(state, 79));
   EXPECT_FALSE(WantsFreezing(state, 80)) << "too late for that candidate";
+}
+
+// The agent's order when it stops: a priming request may hang for longer than its executors live.
+TEST_F(VersionPoolTest, APrimingRequestThatHangsEndsWithTheDialer) {
+  const testing::TempDir dir;
+  absl::Notification primed;
+  const testing::ScriptedUnixServer server(
+      [&](testing::ScriptedUnixServer::Connection& connection) {
+        connection.ReadRequest();
+        primed.Notify();
+        connection.AwaitClose();
+      },
+      dir.File("real.sock"));
+  ASSERT_EQ(symlink("real.sock", dir.File("lsnr.sock").c_str()), 0);
+  UnixFunctionDialer dialer;
+  starter_.connect = [&] { return dialer.NewConnection(dir.path()); };
+  // The fake clock's time is not the dialer's.
+  clock_.Advance(absl::Now() - clock_.Now() + absl::Hours(1));
+  auto housekeeping = std::make_unique<ThreadPool>(ThreadPool::Options{"housekeeping", 1, 10});
+  PoolDeps deps{starter_, checkpointer_, slots_, *this, memory_, metrics_, starts_, checkpoints_, *housekeeping,
+                clock_, clock_, NullLogger()};
+  VersionState state = OnDeployState();
+  state.set_freeze_now(true);
+  pool_ = VersionPool::Create(state, options_, deps);
+  pool_->Update(state);
+  Grant();
+  starts_.RunAll();
+  primed.WaitForNotification();
+  dialer.Close();
+  housekeeping->Shutdown();
+  dialer.Join();
+  housekeeping.reset();
+  ASSERT_EQ(finished_.size(), 1u) << "the scheduler is told, once";
+  EXPECT_THAT(finished_[0].status().message(), ::testing::HasSubstr("priming request 1 of 2 failed"));
+  std::weak_ptr<VersionPool> watch = pool_;
+  pool_.reset();
+  EXPECT_TRUE(watch.expired()) << "nothing of the call is left to run";
 }
 
 }  // namespace

@@ -727,5 +727,62 @@ TEST_F(UnixFunctionDialerTest, OtherFilesInTheDirectoryDoNotDisturb) {
   EXPECT_LE(asked, 110);
 }
 
+TEST_F(UnixFunctionDialerTest, ADialerThatGoesEndsTheCallsUnderWayAndWaitsForNoDeadline) {
+  Serve([](Server::Connection& connection) {
+    connection.ReadRequest();
+    connection.AwaitClose();
+  });
+  auto dialer = std::make_unique<UnixFunctionDialer>();
+  const auto connection = dialer->NewConnection(dir_.path());
+  std::atomic<int> answers{0};
+  absl::StatusOr<FunctionReply> reply;
+  connection->Call(Request("", absl::Seconds(5)), [&](absl::StatusOr<FunctionReply> answer) {
+    reply = std::move(answer);
+    ++answers;
+  });
+  const absl::Time begun = absl::Now();
+  dialer->Close();
+  dialer->Join();
+  EXPECT_LT(absl::Now() - begun, absl::Seconds(2));
+  EXPECT_EQ(answers, 1);
+  EXPECT_TRUE(absl::IsCancelled(reply.status())) << reply.status();
+}
+
+TEST_F(UnixFunctionDialerTest, AClosedDialerCancelsEveryLaterCallAndWait) {
+  Serve([](Server::Connection& connection) { connection.AwaitClose(); });
+  auto dialer = std::make_unique<UnixFunctionDialer>();
+  const auto connection = dialer->NewConnection(dir_.path());
+  dialer->Close();
+  EXPECT_TRUE(absl::IsCancelled(Call(*connection, Request()).status()));
+  const auto another = dialer->NewConnection(dir_.path());
+  EXPECT_TRUE(absl::IsCancelled(Call(*another, Request()).status()));
+  EXPECT_EQ(server_->accepted(), 0);
+  ::unlink(dir_.File("lsnr.sock").c_str());
+  const absl::Status waited =
+      dialer->AwaitListener(dir_.path(), absl::Now() + absl::Seconds(5), [] { return true; });
+  EXPECT_TRUE(absl::IsCancelled(waited)) << waited;
+}
+
+TEST_F(UnixFunctionDialerTest, ACallThatACancelledOneBeginsIsAnsweredBeforeJoinReturns) {
+  Serve([](Server::Connection& connection) {
+    connection.ReadRequest();
+    connection.AwaitClose();
+  });
+  UnixFunctionDialer dialer;
+  // On both threads, so that one of the two has probably ended when the other's next call comes.
+  std::vector<std::unique_ptr<FunctionConnection>> connections;
+  for (int i = 0; i < 4; ++i) connections.push_back(dialer.NewConnection(dir_.path()));
+  std::atomic<int> answers{0};
+  for (std::size_t i = 0; i < 2; ++i) {
+    connections[i]->Call(Request("", absl::Seconds(5)), [&, i](const absl::StatusOr<FunctionReply>&) {
+      ++answers;
+      connections[i + 2]->Call(Request(), [&](const absl::StatusOr<FunctionReply>&) { ++answers; });
+    });
+  }
+  dialer.Close();
+  dialer.Join();
+  EXPECT_EQ(answers, 4);
+}
+
 }  // namespace
 }  // namespace thaw::agent
