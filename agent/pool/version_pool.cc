@@ -51,6 +51,10 @@ absl::Status Named(const absl::Status& status, const thaw::common::v1::VersionSp
   return named;
 }
 
+absl::Status CallerGone() { return absl::CancelledError("the caller has gone; nothing was sent"); }
+
+bool Cancelled(const Call& call) { return call.cancellation != nullptr && call.cancellation->cancelled(); }
+
 AgentMetrics::InvocationOutcome OutcomeOf(const absl::StatusOr<FunctionReply>& reply) {
   using Outcome = AgentMetrics::InvocationOutcome;
   if (!reply.ok()) return absl::IsDeadlineExceeded(reply.status()) ? Outcome::kTimedOut : Outcome::kBroken;
@@ -83,6 +87,10 @@ VersionState VersionPool::state() const {
 
 void VersionPool::Invoke(Call call) {
   Actions actions;
+  if (Cancelled(call)) {
+    actions.Add([done = std::move(call.done)]() mutable { done(CallerGone()); });
+    return;
+  }
   absl::MutexLock lock(&mu_);
   if (retired_ || waiting_.size() >= options_.max_waiting_calls) {
     absl::Status refusal =
@@ -100,14 +108,23 @@ void VersionPool::Invoke(Call call) {
   Dispatch(actions);
   if (waiting_.empty()) return;
   Waiter& last = waiting_.back();
-  if (last.expiry == 0) {
-    last.expiry = deps_.timers.RunAfter(last.call.deadline - deps_.clock.Now(),
-                                        [weak = weak_from_this(), id = last.id] {
-                                          if (auto self = weak.lock()) self->OnWaiterExpired(id);
-                                        });
-  }
+  if (last.expiry == 0) WatchWaiter(last, actions);
   ConsiderStart(actions);
   ArmReconsider();
+}
+
+void VersionPool::WatchWaiter(Waiter& waiter, Actions& actions) {
+  waiter.expiry = deps_.timers.RunAfter(waiter.call.deadline - deps_.clock.Now(),
+                                        [weak = weak_from_this(), id = waiter.id] {
+                                          if (auto self = weak.lock()) self->OnWaiterExpired(id);
+                                        });
+  if (waiter.call.cancellation == nullptr) return;
+  // Not under the lock: where the caller has gone since, the hook runs at once and takes it.
+  actions.Add([weak = weak_from_this(), cancellation = waiter.call.cancellation, id = waiter.id] {
+    cancellation->OnCancel([weak, id] {
+      if (auto self = weak.lock()) self->OnWaiterCancelled(id);
+    });
+  });
 }
 
 void VersionPool::Dispatch(Actions& actions) {
@@ -115,10 +132,8 @@ void VersionPool::Dispatch(Actions& actions) {
     Waiter waiter = std::move(waiting_.front());
     waiting_.pop_front();
     if (waiter.expiry != 0) deps_.timers.Cancel(waiter.expiry);
-    if (waiter.call.cancelled && waiter.call.cancelled()) {
-      actions.Add([done = std::move(waiter.call.done)]() mutable {
-        done(absl::CancelledError("the caller has gone; nothing was sent"));
-      });
+    if (Cancelled(waiter.call)) {
+      actions.Add([done = std::move(waiter.call.done)]() mutable { done(CallerGone()); });
       continue;
     }
     RunCall(TakeIdle(), std::move(waiter), actions);
@@ -187,10 +202,7 @@ void VersionPool::OnReply(const InstancePtr& instance, std::shared_ptr<Call> cal
     // The instance was gone before the call reached it: the call is as good as new.
     Stop(instance, actions);
     waiting_.push_front(Waiter{next_waiter_++, std::move(*call), now});
-    Waiter& first = waiting_.front();
-    first.expiry = deps_.timers.RunAfter(first.call.deadline - now, [weak = weak_from_this(), id = first.id] {
-      if (auto self = weak.lock()) self->OnWaiterExpired(id);
-    });
+    WatchWaiter(waiting_.front(), actions);
     if (retired_) {
       FailWaiters(Replaced(state_), actions);
     } else {
@@ -263,6 +275,18 @@ void VersionPool::OnWaiterExpired(std::uint64_t waiter_id) {
                         "no instance of function ", name, " was free before the call's deadline; nothing was sent")),
                     reason::kNoInstanceInTime));
   });
+  waiting_.erase(it);
+}
+
+void VersionPool::OnWaiterCancelled(std::uint64_t waiter_id) {
+  Actions actions;
+  absl::MutexLock lock(&mu_);
+  const auto it = std::find_if(waiting_.begin(), waiting_.end(),
+                               [waiter_id](const Waiter& waiter) { return waiter.id == waiter_id; });
+  if (it == waiting_.end()) return;
+  if (it->expiry != 0) deps_.timers.Cancel(it->expiry);
+  // With the whole call, whose request may be large; destroyed after the lock, as it may own anything.
+  actions.Add([call = std::make_shared<Call>(std::move(it->call))] { call->done(CallerGone()); });
   waiting_.erase(it);
 }
 

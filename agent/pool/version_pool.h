@@ -19,6 +19,7 @@
 #include "agent/instance/instance.h"
 #include "agent/invoke/function_connection.h"
 #include "agent/metrics.h"
+#include "agent/pool/cancellation.h"
 #include "agent/pool/freeze_rule.h"
 #include "agent/pool/memory_budget.h"
 #include "agent/pool/slot.h"
@@ -41,8 +42,9 @@ struct Call {
   // Makes the request that the function sees, once its deadline is known.
   absl::AnyInvocable<FunctionRequest(absl::Time deadline)> make_request;
   absl::Time deadline;
-  // Whether the caller has gone; asked before the call is handed to an instance.
-  std::function<bool()> cancelled;
+  // Whether the caller has gone; null where it never does. A call that waits for an instance ends with CANCELLED as soon as
+  // it has; one that was handed to an instance goes on.
+  std::shared_ptr<Cancellation> cancellation;
   // Called once; any thread; must not block. Errors are those of thaw.agent.v1.Functions.Invoke.
   absl::AnyInvocable<void(absl::StatusOr<CallResult>)> done;
 };
@@ -207,6 +209,9 @@ class VersionPool : public std::enable_shared_from_this<VersionPool> {
   void OnStarted(const InstancePtr& instance, absl::StatusOr<StartedInstance> started) ABSL_LOCKS_EXCLUDED(mu_);
   void ArmReconsider() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void OnWaiterExpired(std::uint64_t waiter_id) ABSL_LOCKS_EXCLUDED(mu_);
+  // Has the call leave the queue when its deadline passes or its caller goes.
+  void WatchWaiter(Waiter& waiter, Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void OnWaiterCancelled(std::uint64_t waiter_id) ABSL_LOCKS_EXCLUDED(mu_);
   void FailWaiters(const absl::Status& status, Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   void BecomeIdle(const InstancePtr& instance, Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

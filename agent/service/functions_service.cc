@@ -79,10 +79,10 @@ grpc::Status ToAnswer(const absl::Status& status) {
 
 // Both kinds of call, once the request is whole.
 void Run(const FunctionsService::FindVersion& find, std::shared_ptr<v1::InvokeRequest> request, absl::Time deadline,
-         std::function<bool()> cancelled, absl::AnyInvocable<void(absl::StatusOr<CallResult>)> done) {
+         std::shared_ptr<Cancellation> cancellation, absl::AnyInvocable<void(absl::StatusOr<CallResult>)> done) {
   const std::string version_id = request->version_id();
   find(version_id, deadline,
-       [request = std::move(request), deadline, cancelled = std::move(cancelled),
+       [request = std::move(request), deadline, cancellation = std::move(cancellation),
         done = std::move(done)](absl::StatusOr<std::shared_ptr<VersionPool>> pool) mutable {
          if (!pool.ok()) {
            done(pool.status());
@@ -90,7 +90,7 @@ void Run(const FunctionsService::FindVersion& find, std::shared_ptr<v1::InvokeRe
          }
          Call call;
          call.deadline = deadline;
-         call.cancelled = std::move(cancelled);
+         call.cancellation = std::move(cancellation);
          call.make_request = [request = std::move(request)](absl::Time function_deadline) {
            return MakeFunctionRequest(*request, function_deadline);
          };
@@ -103,18 +103,18 @@ class InvokeReactor final : public grpc::ServerUnaryReactor {
  public:
   void Begin(const FunctionsService::FindVersion& find, const v1::InvokeRequest& request, v1::InvokeResponse& response,
              absl::Time deadline) {
-    Run(find, std::make_shared<v1::InvokeRequest>(request), deadline, [flag = cancelled_] { return flag->load(); },
+    Run(find, std::make_shared<v1::InvokeRequest>(request), deadline, cancellation_,
         [this, &response](absl::StatusOr<CallResult> result) {
           if (result.ok()) FillResponse(*std::move(result), response);
           Finish(ToAnswer(result.status()));
         });
   }
-  void OnCancel() override { cancelled_->store(true); }
+  void OnCancel() override { cancellation_->Cancel(); }
   void OnDone() override { delete this; }
 
  private:
   // Outlives the reactor: the pool may ask after the call has ended.
-  const std::shared_ptr<std::atomic<bool>> cancelled_ = std::make_shared<std::atomic<bool>>(false);
+  const std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();
 };
 
 class InvokeStreamReactor final : public grpc::ServerBidiReactor<v1::InvokeStreamRequest, v1::InvokeStreamResponse> {
@@ -141,7 +141,7 @@ class InvokeStreamReactor final : public grpc::ServerBidiReactor<v1::InvokeStrea
                                                    "and nothing was called")));
         return;
       }
-      Run(find_, std::move(request_), deadline_, [flag = cancelled_] { return flag->load(); },
+      Run(find_, std::move(request_), deadline_, cancellation_,
           [this](absl::StatusOr<CallResult> result) { Answer(std::move(result)); });
       return;
     }
@@ -177,7 +177,7 @@ class InvokeStreamReactor final : public grpc::ServerBidiReactor<v1::InvokeStrea
     WriteNext();
   }
 
-  void OnCancel() override { cancelled_->store(true); }
+  void OnCancel() override { cancellation_->Cancel(); }
   void OnDone() override { delete this; }
 
  private:
@@ -206,7 +206,7 @@ class InvokeStreamReactor final : public grpc::ServerBidiReactor<v1::InvokeStrea
   const FunctionsService::FindVersion& find_;
   const std::uint64_t max_body_bytes_;
   const absl::Time deadline_;
-  const std::shared_ptr<std::atomic<bool>> cancelled_ = std::make_shared<std::atomic<bool>>(false);
+  const std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();
   v1::InvokeStreamRequest inbound_;
   v1::InvokeStreamResponse outbound_;
   std::shared_ptr<v1::InvokeRequest> request_;

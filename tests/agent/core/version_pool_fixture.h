@@ -96,10 +96,11 @@ class VersionPoolTest : public ::testing::Test, public PoolEvents {
     return room_;
   }
 
-  PendingCall Invoke(absl::Duration limit = absl::Seconds(60)) {
+  PendingCall Invoke(absl::Duration limit = absl::Seconds(60), std::shared_ptr<Cancellation> cancellation = nullptr) {
     auto result = std::make_shared<std::optional<absl::StatusOr<CallResult>>>();
     Call call;
     call.deadline = clock_.Now() + limit;
+    call.cancellation = std::move(cancellation);
     call.make_request = [](absl::Time) { return FunctionRequest(); };
     call.done = [result](absl::StatusOr<CallResult> answer) { result->emplace(std::move(answer)); };
     pool_->Invoke(std::move(call));

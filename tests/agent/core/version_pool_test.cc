@@ -209,6 +209,82 @@ TEST_F(VersionPoolTest, CallWaitsForTheRoomThatIsMade) {
   EXPECT_TRUE(Succeeded(call));
 }
 
+TEST_F(VersionPoolTest, CancelledCallsGiveTheirPlacesInTheQueueBackAtOnce) {
+  options_.max_waiting_calls = 2;
+  options_.max_instances_per_version = 1;
+  Make(MakeState());
+  const auto running = InvokeAndStart();
+  std::vector<std::shared_ptr<Cancellation>> callers;
+  std::vector<PendingCall> gone;
+  const std::size_t timers = clock_.pending_timers();
+  for (int i = 0; i < 2; ++i) {
+    callers.push_back(std::make_shared<Cancellation>());
+    gone.push_back(Invoke(absl::Seconds(60), callers.back()));
+  }
+  const auto refused = Invoke();
+  ASSERT_TRUE(refused->has_value());
+  EXPECT_EQ(ReasonOf((*refused)->status()), reason::kQueueFull);
+  for (const auto& caller : callers) caller->Cancel();
+  for (const auto& call : gone) {
+    ASSERT_TRUE(call->has_value());
+    EXPECT_TRUE(absl::IsCancelled((*call)->status()));
+  }
+  EXPECT_EQ(pool_->Load().waiting, 0u);
+  EXPECT_LE(clock_.pending_timers(), timers + 1) << "their deadlines are forgotten; at most the reconsideration is left";
+  const auto third = Invoke();
+  EXPECT_FALSE(third->has_value()) << "it is queued";
+  FakeFunction& function = *starter_.functions.at(0);
+  function.AnswerOk();
+  EXPECT_EQ(function.calls, 2) << "the cancelled ones were never sent";
+  function.AnswerOk();
+  EXPECT_TRUE(Succeeded(running) && Succeeded(third));
+}
+
+TEST_F(VersionPoolTest, NoInstanceIsStartedForCallersWhoHaveGone) {
+  options_.max_instances_per_version = 8;
+  Make(MakeState());
+  const auto running = InvokeAndStart();
+  auto caller = std::make_shared<Cancellation>();
+  caller->Cancel();
+  const auto late = Invoke(absl::Seconds(60), caller);
+  ASSERT_TRUE(late->has_value());
+  EXPECT_TRUE(absl::IsCancelled((*late)->status()));
+  // The second waits as the only instance has just begun; long before that would take too long, its caller goes.
+  caller = std::make_shared<Cancellation>();
+  const auto second = Invoke(absl::Seconds(60), caller);
+  EXPECT_FALSE(second->has_value());
+  const std::size_t starting = pool_->Load().starting;
+  caller->Cancel();
+  EXPECT_TRUE(second->has_value());
+  clock_.Advance(absl::Seconds(20));
+  EXPECT_EQ(pool_->Load().starting, starting) << "nobody waits";
+}
+
+TEST_F(VersionPoolTest, ACallThatIsQueuedAgainStillHearsThatItsCallerHasGone) {
+  options_.max_instances_per_version = 1;
+  Make(MakeState());
+  auto caller = std::make_shared<Cancellation>();
+  InvokeAndStart();
+  starter_.functions.at(0)->AnswerOk();
+  const auto call = Invoke(absl::Seconds(60), caller);
+  starter_.functions.at(0)->Answer(absl::UnavailableError("closed before a byte had left"));
+  EXPECT_EQ(pool_->Load().waiting, 1u);
+  caller->Cancel();
+  ASSERT_TRUE(call->has_value());
+  EXPECT_TRUE(absl::IsCancelled((*call)->status()));
+  EXPECT_EQ(pool_->Load().waiting, 0u);
+}
+
+TEST_F(VersionPoolTest, ACallThatHasReachedItsFunctionGoesOnWithoutItsCaller) {
+  auto caller = std::make_shared<Cancellation>();
+  const auto call = Invoke(absl::Seconds(60), caller);
+  starts_.RunAll();
+  caller->Cancel();
+  EXPECT_FALSE(call->has_value());
+  starter_.functions.at(0)->AnswerOk();
+  EXPECT_TRUE(Succeeded(call));
+}
+
 TEST_F(VersionPoolTest, RetirementLetsCallsEndAndLeavesNothing) {
   const auto running = InvokeAndStart();
   const auto waiting = Invoke();
