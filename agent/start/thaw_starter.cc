@@ -204,11 +204,7 @@ absl::StatusOr<v1::Manifest> ThawStarter::Ready(const VersionState& version, abs
     absl::MutexLock lock(&mu_);
     if (uncured_.contains(snapshot_id)) return Uncured(snapshot_id);
   }
-  absl::StatusOr<v1::Manifest> manifest;
-  {
-    absl::MutexLock lock(&laying_out_);
-    manifest = LayOut(snapshot_id, version_id);
-  }
+  absl::StatusOr<v1::Manifest> manifest = LayOut(snapshot_id, version_id, deadline);
   if (manifest.ok()) return manifest;
   if (!absl::IsNotFound(manifest.status()) && !absl::IsDataLoss(manifest.status())) return manifest;
   // Not here, or here and damaged (and by now quarantined): another holder's copy is as good as any.
@@ -219,13 +215,13 @@ absl::StatusOr<v1::Manifest> ThawStarter::Ready(const VersionState& version, abs
                                             ? absl::StrCat(manifest.status().message(), "; and ", fetched.message())
                                             : std::string(fetched.message()));
   }
-  absl::MutexLock lock(&laying_out_);
-  manifest = LayOut(snapshot_id, version_id);
+  manifest = LayOut(snapshot_id, version_id, deadline);
   if (manifest.ok()) deps_.snapshots.ReportHeld(manifest->info());
   return manifest;
 }
 
-absl::StatusOr<v1::Manifest> ThawStarter::LayOut(const std::string& snapshot_id, const std::string& version_id) {
+absl::StatusOr<v1::Manifest> ThawStarter::LayOut(const std::string& snapshot_id, const std::string& version_id,
+                                                 absl::Time deadline) {
   absl::StatusOr<v1::Manifest> manifest = deps_.store.GetManifest(snapshot_id);
   if (absl::IsDataLoss(manifest.status())) {
     deps_.snapshots.ReportGone(snapshot_id, std::string(manifest.status().message()));
@@ -234,7 +230,16 @@ absl::StatusOr<v1::Manifest> ThawStarter::LayOut(const std::string& snapshot_id,
   const std::string dir = absl::StrCat(deps_.paths.Cracdata(version_id), "/", snapshot_id);
   std::error_code error;
   absl::Status ready;
+  // Nearly always it is there, and sound. Each start hashes it for itself, as many at once as there are: a lock over this
+  // would make each restore wait for all the others'.
+  if (std::filesystem::exists(dir, error) && deps_.store.Verify(snapshot_id, dir).ok()) return manifest;
+  const std::unique_ptr<KeyLocks::Held> held = laying_out_.HoldWithin(snapshot_id, deadline - deps_.clock.Now());
+  if (held == nullptr) {
+    return absl::DeadlineExceededError(absl::StrCat("snapshot ", snapshot_id, " was still being laid out for another instance "
+                                                    "when this one's call could wait no longer"));
+  }
   if (std::filesystem::exists(dir, error)) {
+    // Another start may have laid it out anew meanwhile.
     ready = deps_.store.Verify(snapshot_id, dir);
     if (ready.ok()) return manifest;
     // The laid-out copy is not what was frozen. It is never restored; the chunks may still be sound.

@@ -11,6 +11,7 @@
 #include "absl/synchronization/mutex.h"
 #include "agent/cpu/node_cpu.h"
 #include "agent/metrics.h"
+#include "agent/snapshot/key_locks.h"
 #include "agent/snapshot/store.h"
 #include "agent/start/restorer.h"
 #include "agent/start/sources.h"
@@ -77,10 +78,9 @@ class ThawStarter final : public InstanceStarter {
   // cures (docs/uniqueness.md). OK where the function accepts that, and for a JVM that has written itself.
   absl::Status CheckCured(const VersionState& version, const v1::Manifest& manifest) ABSL_LOCKS_EXCLUDED(mu_);
   // Has the snapshot laid out and verified; `remote` is set when it had to be fetched.
-  absl::StatusOr<v1::Manifest> Ready(const VersionState& version, absl::Time deadline, bool& remote)
-      ABSL_LOCKS_EXCLUDED(laying_out_);
-  absl::StatusOr<v1::Manifest> LayOut(const std::string& snapshot_id, const std::string& version_id)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(laying_out_);
+  absl::StatusOr<v1::Manifest> Ready(const VersionState& version, absl::Time deadline, bool& remote);
+  // The same for one whose manifest is here. DEADLINE_EXCEEDED when another start still lays it out by then.
+  absl::StatusOr<v1::Manifest> LayOut(const std::string& snapshot_id, const std::string& version_id, absl::Time deadline);
   absl::Status ResetSlot(std::unique_ptr<Slot>& slot);
   absl::StatusOr<std::unique_ptr<FunctionConnection>> StartCold(const VersionState& version, Slot& slot,
                                                                 const std::string& instance_id, const Given& given,
@@ -89,8 +89,9 @@ class ThawStarter final : public InstanceStarter {
 
   const Options options_;
   const Deps deps_;
-  // Two starts of one version must not lay out one snapshot at once.
-  absl::Mutex laying_out_;
+  // By snapshot: two starts of one version must not lay it out, or remove a damaged copy, at once. Verifying needs none of
+  // it.
+  KeyLocks laying_out_;
   absl::Mutex mu_;
   absl::flat_hash_map<std::string, int> restore_failures_ ABSL_GUARDED_BY(mu_);
   // Given up by CheckCured(), so that they are not fetched again from nodes that have not met them yet. Nobody makes more.

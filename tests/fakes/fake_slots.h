@@ -19,6 +19,8 @@ class FakeSlotInit final : public agent::SlotInit {
  public:
   // What the test and the slot's owner both see.
   struct Control {
+    explicit Control(bool wishes = false) : wishes_at_once(wishes) {}
+
     absl::Mutex mu;
     EventHandler handler ABSL_GUARDED_BY(mu);
     agent::InitStatus status ABSL_GUARDED_BY(mu);
@@ -38,7 +40,7 @@ class FakeSlotInit final : public agent::SlotInit {
     std::vector<thaw::common::v1::Finding> findings ABSL_GUARDED_BY(mu);
     absl::Status look_result ABSL_GUARDED_BY(mu);
     // The function wishes for a checkpoint the moment that somebody listens.
-    bool wishes_at_once ABSL_GUARDED_BY(mu) = false;
+    bool wishes_at_once ABSL_GUARDED_BY(mu);
 
     void Tell(const agent::InitEvent& event) ABSL_LOCKS_EXCLUDED(mu) {
       EventHandler told;
@@ -167,11 +169,7 @@ class FakeSlotFactory final : public agent::SlotFactory {
   absl::StatusOr<std::unique_ptr<agent::Slot>> Create(const agent::VersionState& version, absl::Time) override {
     absl::MutexLock lock(&mu_);
     if (!create_result_.ok()) return create_result_;
-    auto control = std::make_shared<FakeSlotInit::Control>();
-    {
-      absl::MutexLock control_lock(&control->mu);
-      control->wishes_at_once = wish_at_once_;
-    }
+    auto control = std::make_shared<FakeSlotInit::Control>(wish_at_once_);
     controls_.push_back(control);
     const std::string id = absl::StrCat("slot", controls_.size());
     ++alive_;

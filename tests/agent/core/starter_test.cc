@@ -1,5 +1,6 @@
 #include "agent/start/thaw_starter.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -7,11 +8,13 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
 #include "agent/cpu/cpu_limits.h"
 #include "agent/cpu/node_cpu.h"
 #include "agent/engine/crac_engine.h"
@@ -379,6 +382,56 @@ TEST_F(StarterTest, MissingImageIsNoColdStart) {
 }
 
 // ---------------------------------------------------------------- checkpoints
+
+TEST_F(StarterTest, ARestoreDoesNotWaitForAnothersVerification) {
+  HoldSnapshot();
+  ASSERT_TRUE(store_.Materialize(snapshot_id_, LaidOut()).ok());
+  absl::Notification verifying, go_on;
+  store_.BeforeNext(FakeSnapshotStore::Op::kVerify, [&] {
+    verifying.Notify();
+    go_on.WaitForNotification();
+  });
+  std::thread slow([this] { EXPECT_EQ(Start()->record.kind, StartKind::kRestored); });
+  verifying.WaitForNotification();
+  // Of another version, and of the same.
+  const VersionState first = version_;
+  fs::create_directories(root_ + "/versions/v2/cracdata");
+  std::ofstream(root_ + "/dump/images/pages-1.img") << "other pages";
+  v1::Manifest draft;
+  draft.set_format(1);
+  draft.mutable_info()->set_version_id("v2");
+  const auto other = store_.Publish(root_ + "/dump", draft);
+  ASSERT_TRUE(other.ok()) << other.status();
+  version_.mutable_spec()->set_version_id("v2");
+  *version_.mutable_snapshot() = other->info();
+  EXPECT_EQ(Start()->record.kind, StartKind::kRestored);
+  version_ = first;
+  EXPECT_EQ(Start()->record.kind, StartKind::kRestored);
+  go_on.Notify();
+  slow.join();
+}
+
+TEST_F(StarterTest, ALayoutThatTakesTooLongForASecondCallIsNotWaitedForBeyondItsDeadline) {
+  HoldSnapshot();
+  absl::Notification laying_out, go_on;
+  store_.BeforeNext(FakeSnapshotStore::Op::kMaterialize, [&] {
+    laying_out.Notify();
+    go_on.WaitForNotification();
+  });
+  std::thread slow([this] { EXPECT_EQ(Start()->record.kind, StartKind::kRestored); });
+  laying_out.WaitForNotification();
+  StartRequest request;
+  request.version = version_;
+  request.instance_id = "i2";
+  request.slot = *slots_.Create(version_, absl::InfiniteFuture());
+  request.call_deadline = clock_.Now();
+  const auto second = starter_->Start(std::move(request));
+  ASSERT_TRUE(second.ok()) << second.status();
+  EXPECT_EQ(second->record.kind, StartKind::kCold);
+  EXPECT_THAT(second->record.fallback_reason, ::testing::HasSubstr("being laid out"));
+  go_on.Notify();
+  slow.join();
+}
 
 }  // namespace
 }  // namespace thaw::agent
