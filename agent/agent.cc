@@ -31,6 +31,7 @@
 #include "agent/node/scheduler_link.h"
 #include "agent/node/version_file.h"
 #include "agent/node/version_news.h"
+#include "agent/node/version_saver.h"
 #include "agent/pool/container_slots.h"
 #include "agent/pool/pool.h"
 #include "agent/recovery/recovery.h"
@@ -151,7 +152,6 @@ class Agent::Parts final : public PoolEvents, public SchedulerCommands {
                    absl::AnyInvocable<void(absl::StatusOr<std::shared_ptr<VersionPool>>)> done);
   // Has the image brought here ahead of the first call, on the transfers' executor.
   void BringImage(const VersionState& state) ABSL_LOCKS_EXCLUDED(mu_);
-  void SaveVersions();
   void CheckHealth() ABSL_LOCKS_EXCLUDED(mu_);
   void UpdateGauges();
   // On the housekeeping executor, or an error in the log.
@@ -199,13 +199,13 @@ class Agent::Parts final : public PoolEvents, public SchedulerCommands {
   std::unique_ptr<EngineCheckpointer> checkpointer_;
   std::unique_ptr<ThreadPool> starts_, checkpoints_, housekeeping_, transfers_, exports_, disk_;
   std::unique_ptr<Pool> pool_;
+  std::unique_ptr<VersionSaver> saver_;
   std::unique_ptr<Explainer> explainer_;
   std::unique_ptr<FunctionsService> functions_service_;
   std::unique_ptr<SnapshotsService> snapshots_service_;
   std::unique_ptr<ImagesService> images_service_;
   std::unique_ptr<RpcServer> server_;
 
-  absl::Mutex saving_;
   absl::Mutex mu_;
   std::string unhealthy_ ABSL_GUARDED_BY(mu_);
   std::set<std::string> images_coming_ ABSL_GUARDED_BY(mu_);
@@ -304,6 +304,8 @@ absl::Status Agent::Parts::Start() {
   pool_ = std::make_unique<Pool>(pool, PoolDeps{*starter_, *checkpointer_, *slots_, *this, *memory_, *metrics_, *starts_,
                                                 *checkpoints_, *housekeeping_, *timers_, clock_, log_});
 
+  saver_ = std::make_unique<VersionSaver>(paths_.VersionStates(), [this] { return pool_->States(); }, *housekeeping_, log_);
+
   ASSIGN_OR_RETURN(const std::vector<VersionState> known, LoadVersionFile(paths_.VersionStates()));
   // No slots are made before the old ones were found: recovery takes what it finds half made for rubbish.
   for (VersionState state : known) {
@@ -397,7 +399,7 @@ void Agent::Parts::Stop() {
   for (ThreadPool* pool : {starts_.get(), checkpoints_.get(), transfers_.get(), exports_.get(), disk_.get(), housekeeping_.get()}) {
     if (pool != nullptr) pool->Shutdown();
   }
-  if (pool_ != nullptr) SaveVersions();
+  if (saver_ != nullptr) saver_->Save();
   // Timed work may name any part: none runs while they go.
   if (timers_ != nullptr) timers_->Stop();
   // Nobody is left who could call a function.
@@ -517,7 +519,7 @@ void Agent::Parts::OnConnected(const std::vector<std::string>& live_versions) {
 void Agent::Parts::OnVersionState(const VersionState& state) {
   version_news_.Apply(state.spec().version_id(), [&] { pool_->Apply(state); });
   BringImage(state);
-  Later(*housekeeping_, "save_versions", [this] { SaveVersions(); });
+  saver_->Changed();
 }
 
 void Agent::Parts::BringImage(const VersionState& state) {
@@ -553,7 +555,7 @@ void Agent::Parts::OnVersionRemoved(const std::string& version_id) {
       if (pool_->Find(version_id) != nullptr) {
         for (const std::string& snapshot_id : removed) snapshots_->ReportGone(snapshot_id, "its version was removed here");
       }
-      SaveVersions();
+      saver_->Changed();
     });
   };
   version_news_.Apply(version_id, [&] { pool_->Remove(version_id, drained); });
@@ -574,13 +576,6 @@ void Agent::Parts::OnRemoveSnapshot(const std::string& snapshot_id) {
     std::error_code error;
     fs::remove_all(absl::StrCat(paths_.Cracdata(manifest->info().version_id()), "/", snapshot_id), error);
   });
-}
-
-void Agent::Parts::SaveVersions() {
-  // One at a time: they share the file's temporary name, and the newest states must be the last written.
-  absl::MutexLock lock(&saving_);
-  const absl::Status saved = SaveVersionFile(paths_.VersionStates(), pool_->States());
-  if (!saved.ok()) log_->error("event=versions_not_saved error=\"{}\"", saved.ToString());
 }
 
 void Agent::Parts::CheckHealth() {

@@ -3,13 +3,19 @@
 
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <iterator>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "agent/node/version_file.h"
+#include "agent/node/version_saver.h"
 #include "agent/options.h"
 #include "agent/service/log_reader.h"
+#include "common/log/log.h"
+#include "tests/fakes/fake_clock.h"
 
 namespace thaw::agent {
 namespace {
@@ -63,6 +69,60 @@ TEST_F(VersionFile, NoneIsEmptyAndADamagedOneIsSetAside) {
   std::ofstream(dir_ + "/versions.pb") << "\x7fnot a message";
   EXPECT_TRUE(LoadVersionFile(dir_ + "/versions.pb")->empty());
   EXPECT_TRUE(fs::exists(dir_ + "/versions.pb.damaged"));
+}
+
+class VersionSaverTest : public DirTest {
+ protected:
+  void Learn(int versions) {
+    states_.resize(static_cast<std::size_t>(versions));
+    states_.back().mutable_spec()->set_version_id(absl::StrCat("v", versions));
+    saver_.Changed();
+  }
+  std::string LastSaved() const {
+    const auto loaded = LoadVersionFile(dir_ + "/versions.pb");
+    return loaded.ok() && !loaded->empty() ? loaded->back().spec().version_id() : "none";
+  }
+
+  std::vector<VersionState> states_;
+  // Called when a save has read the states, so that what happens in it is not in them.
+  std::function<void()> in_save_;
+  int saves_ = 0;
+  testing::FakeExecutor executor_{false};
+  VersionSaver saver_{dir_ + "/versions.pb",
+                      [this] {
+                        ++saves_;
+                        const std::vector<VersionState> seen = states_;
+                        if (auto hook = std::exchange(in_save_, nullptr)) hook();
+                        return seen;
+                      },
+                      executor_, NullLogger()};
+};
+
+TEST_F(VersionSaverTest, AThousandChangesAreAFewSaves) {
+  for (int i = 1; i <= 1000; ++i) Learn(i);
+  EXPECT_EQ(executor_.RunAll(), 1);
+  EXPECT_EQ(saves_, 1);
+  EXPECT_EQ(LastSaved(), "v1000");
+  Learn(1001);
+  EXPECT_EQ(executor_.RunAll(), 1);
+  EXPECT_EQ(LastSaved(), "v1001");
+}
+
+TEST_F(VersionSaverTest, WhatChangesDuringASaveIsSavedAfterIt) {
+  in_save_ = [this] {
+    for (int i = 2; i <= 500; ++i) Learn(i);
+    EXPECT_EQ(LastSaved(), "none");
+  };
+  Learn(1);
+  EXPECT_EQ(executor_.RunAll(), 2);
+  EXPECT_EQ(saves_, 2);
+  EXPECT_EQ(LastSaved(), "v500");
+}
+
+TEST_F(VersionSaverTest, TheLastSaveOfAnAgentHasAllThatWasStillQueued) {
+  Learn(1);
+  saver_.Save();
+  EXPECT_EQ(LastSaved(), "v1");
 }
 
 TEST_F(LogReaderTest, TailThenOnlyWhatIsNewAcrossARotation) {
