@@ -26,6 +26,16 @@ absl::Status BodyTooLarge(std::size_t limit_bytes, absl::string_view remedy) {
       reason::kBodyTooLarge, {{"limit_bytes", absl::StrCat(limit_bytes)}});
 }
 
+absl::Status RequestTooSlow(std::size_t received_bytes, absl::Duration read_limit,
+                            std::size_t min_bytes_per_second) {
+  return WithReason(
+      absl::DeadlineExceededError(absl::StrCat(
+          "the request took too long to arrive and nothing was called: after ", received_bytes,
+          " bytes of its body no message came within ", absl::FormatDuration(read_limit), ", or fewer than ",
+          min_bytes_per_second, " bytes per second; send the body without pauses, and half-close after it")),
+      reason::kRequestTooSlow, {{"received_bytes", absl::StrCat(received_bytes)}});
+}
+
 absl::Status HeadersTooLarge(std::size_t limit_bytes) {
   return WithReason(absl::ResourceExhaustedError(absl::StrCat("the headers are larger than ", limit_bytes,
                                                               " bytes in all; send large values in the body")),

@@ -16,6 +16,9 @@ namespace thaw::gateway {
 absl::Status NodePinningForbidden();
 // RESOURCE_EXHAUSTED, BODY_TOO_LARGE. `limit_bytes` is what this way in takes.
 absl::Status BodyTooLarge(std::size_t limit_bytes, absl::string_view remedy);
+// DEADLINE_EXCEEDED, REQUEST_TOO_SLOW: a stream whose client stalled after `received_bytes` of its body; not sent.
+absl::Status RequestTooSlow(std::size_t received_bytes, absl::Duration read_limit,
+                            std::size_t min_bytes_per_second);
 // RESOURCE_EXHAUSTED, HEADERS_TOO_LARGE.
 absl::Status HeadersTooLarge(std::size_t limit_bytes);
 // RESOURCE_EXHAUSTED, FUNCTION_ANSWER_TOO_LARGE; marked as sent.

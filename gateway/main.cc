@@ -31,7 +31,7 @@ void AddFlags(CLI::App& app, thaw::gateway::Options& options) {
   app.add_option("--http-threads", options.http_threads, "for HTTP connections")->capture_default_str();
   thaw::AddDuration(app, "--http-idle-limit", options.http_idle_limit, "for a connection without a request");
   thaw::AddDuration(app, "--http-read-limit", options.http_read_limit,
-                    "for a request's headers, and for a silence within its body");
+                    "for a request's headers, and for a silence within its body (gRPC's too)");
   thaw::AddDuration(app, "--start-allowance", options.start_allowance,
                     "added to a function's timeout for queueing and starting");
   thaw::AddDuration(app, "--drain-limit", options.drain_limit, "for calls under way after SIGTERM");

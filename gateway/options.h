@@ -31,7 +31,8 @@ struct Options {
   int http_threads = 2;
   // A connection without a request.
   absl::Duration http_idle_limit = absl::Seconds(75);
-  // From a request's first byte to the end of its headers; also the longest silence within a body.
+  // From a request's first byte to the end of its headers; also the longest silence within a body, in gRPC's
+  // InvokeStream too.
   absl::Duration http_read_limit = absl::Seconds(15);
   // Added to a function's timeout for queueing and for starting an instance: a call's latest end.
   absl::Duration start_allowance = absl::Seconds(60);

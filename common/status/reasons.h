@@ -24,6 +24,7 @@ inline constexpr char kAlreadyExists[] = "ALREADY_EXISTS";
 inline constexpr char kInvalidField[] = "INVALID_FIELD";
 inline constexpr char kBodyTooLarge[] = "BODY_TOO_LARGE";
 inline constexpr char kHeadersTooLarge[] = "HEADERS_TOO_LARGE";
+inline constexpr char kRequestTooSlow[] = "REQUEST_TOO_SLOW";
 inline constexpr char kQueueFull[] = "QUEUE_FULL";
 inline constexpr char kNoMemory[] = "NO_MEMORY";
 inline constexpr char kNoNodeReady[] = "NO_NODE_READY";

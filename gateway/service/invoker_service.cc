@@ -4,6 +4,7 @@
 #include <grpcpp/support/server_callback.h>
 
 #include <algorithm>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -136,14 +137,27 @@ class InvokeReactor final : public grpc::ServerUnaryReactor {
   std::shared_ptr<Invocation> invocation_;
 };
 
-class InvokeStreamReactor final : public grpc::ServerBidiReactor<v1::InvokeStreamRequest, v1::InvokeStreamResponse> {
+// It holds itself until OnDone(); its timer holds it weakly.
+class InvokeStreamReactor final
+    : public grpc::ServerBidiReactor<v1::InvokeStreamRequest, v1::InvokeStreamResponse>,
+      public std::enable_shared_from_this<InvokeStreamReactor> {
  public:
-  InvokeStreamReactor(grpc::CallbackServerContext& context, Invoker& invoker, Admission& admission)
-      : context_(context), invoker_(invoker), reservation_(admission) {
-    StartRead(&request_);
+  InvokeStreamReactor(grpc::CallbackServerContext& context, const InvokerService::Options& options,
+                      const InvokerService::Deps& deps)
+      : context_(context),
+        options_(options),
+        deps_(deps),
+        invoker_(*deps.invoker),
+        began_(deps.clock->Now()),
+        reservation_(*deps.admission) {}
+
+  void Begin() {
+    self_ = shared_from_this();
+    Read();
   }
 
   void OnReadDone(bool ok) override {
+    if (!StopWaiting()) return;
     if (!ok) {
       OnHalfClose();
       return;
@@ -153,7 +167,7 @@ class InvokeStreamReactor final : public grpc::ServerBidiReactor<v1::InvokeStrea
       Finish(ToGrpcStatus(taken));
       return;
     }
-    StartRead(&request_);
+    Read();
   }
 
   void OnWriteDone(bool ok) override {
@@ -182,9 +196,74 @@ class InvokeStreamReactor final : public grpc::ServerBidiReactor<v1::InvokeStrea
     if (invocation != nullptr) invocation->Cancel();
   }
 
-  void OnDone() override { delete this; }
+  void OnDone() override {
+    const auto self = std::move(self_);
+    absl::MutexLock lock(&mu_);
+    waiting_ = Waiting::kNothing;
+    if (timer_ != 0) deps_.timers->Cancel(timer_);
+  }
 
  private:
+  // What the client has to do before limit_.
+  enum class Waiting { kNothing, kSend, kReadAnswer };
+
+  // The longest time in which so many bytes may be on their way, but for a pause.
+  absl::Duration Pace(std::size_t bytes) const {
+    return absl::Seconds(static_cast<double>(bytes) / static_cast<double>(options_.min_bytes_per_second));
+  }
+
+  // The next message, with a limit: a long silence, or a pace below the least one, ends the call.
+  void Read() {
+    const std::size_t received = call_.has_value() ? call_->body.size() : 0;
+    Wait(Waiting::kSend, std::min(deps_.clock->Now() + options_.read_limit,
+                                  began_ + 2 * options_.read_limit + Pace(received)));
+    StartRead(&request_);
+  }
+
+  void Wait(Waiting what, absl::Time limit) ABSL_LOCKS_EXCLUDED(mu_) {
+    absl::MutexLock lock(&mu_);
+    waiting_ = what;
+    limit_ = limit;
+    // One timer for the whole stream: limits only move on, and a timer that comes too early sets itself anew.
+    if (timer_ == 0) SetTimer();
+  }
+
+  void SetTimer() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    timer_ = deps_.timers->RunAfter(limit_ - deps_.clock->Now(), [weak = weak_from_this()] {
+      if (auto self = weak.lock()) self->OnTimer();
+    });
+  }
+
+  // False when the time was up before.
+  bool StopWaiting() ABSL_LOCKS_EXCLUDED(mu_) {
+    absl::MutexLock lock(&mu_);
+    return std::exchange(waiting_, Waiting::kNothing) == Waiting::kSend;
+  }
+
+  void OnTimer() ABSL_LOCKS_EXCLUDED(mu_) {
+    {
+      absl::MutexLock lock(&mu_);
+      timer_ = 0;
+      if (waiting_ == Waiting::kNothing) return;
+      if (deps_.clock->Now() < limit_) {
+        SetTimer();
+        return;
+      }
+      if (std::exchange(waiting_, Waiting::kNothing) == Waiting::kReadAnswer) {
+        // A status would have to wait behind the parts that are not read. Under the lock: the context goes after
+        // OnDone(), which takes it.
+        context_.TryCancel();
+        return;
+      }
+    }
+    // OnReadDone() stays away from now on, so no other thread touches what was received. It goes at once: a client
+    // that does not take its status either must not hold it.
+    const std::size_t received = call_.has_value() ? call_->body.size() : 0;
+    call_.reset();
+    reservation_.Reset();
+    Finish(ToGrpcStatus(RequestTooSlow(received, options_.read_limit, options_.min_bytes_per_second)));
+  }
+
   absl::Status Take() {
     std::string* part = nullptr;
     if (whole_) {
@@ -251,11 +330,17 @@ class InvokeStreamReactor final : public grpc::ServerBidiReactor<v1::InvokeStrea
     }
     outcome_ = std::move(outcome);
     FillResponse(outcome_, *response_.mutable_start());
+    Wait(Waiting::kReadAnswer,
+         deps_.clock->Now() + 2 * options_.read_limit + Pace(outcome_.answer.body.size()));
     StartWrite(&response_);
   }
 
   grpc::CallbackServerContext& context_;
+  const InvokerService::Options& options_;
+  const InvokerService::Deps& deps_;
   Invoker& invoker_;
+  const absl::Time began_;
+  std::shared_ptr<InvokeStreamReactor> self_;
   BodyReservation reservation_;
   v1::InvokeStreamRequest request_;
   v1::InvokeStreamResponse response_;
@@ -268,6 +353,9 @@ class InvokeStreamReactor final : public grpc::ServerBidiReactor<v1::InvokeStrea
   absl::Mutex mu_;
   bool cancelled_ ABSL_GUARDED_BY(mu_) = false;
   std::shared_ptr<Invocation> invocation_ ABSL_GUARDED_BY(mu_);
+  Waiting waiting_ ABSL_GUARDED_BY(mu_) = Waiting::kNothing;
+  absl::Time limit_ ABSL_GUARDED_BY(mu_);
+  Timers::Id timer_ ABSL_GUARDED_BY(mu_) = 0;
 };
 
 }  // namespace
@@ -275,13 +363,15 @@ class InvokeStreamReactor final : public grpc::ServerBidiReactor<v1::InvokeStrea
 grpc::ServerUnaryReactor* InvokerService::Invoke(grpc::CallbackServerContext* context,
                                                  const v1::InvokeRequest* request, v1::InvokeResponse* response) {
   auto* reactor = new InvokeReactor(*context, *response);
-  reactor->Begin(invoker_, *request);
+  reactor->Begin(*deps_.invoker, *request);
   return reactor;
 }
 
 grpc::ServerBidiReactor<v1::InvokeStreamRequest, v1::InvokeStreamResponse>* InvokerService::InvokeStream(
     grpc::CallbackServerContext* context) {
-  return new InvokeStreamReactor(*context, invoker_, admission_);
+  auto reactor = std::make_shared<InvokeStreamReactor>(*context, options_, deps_);
+  reactor->Begin();
+  return reactor.get();
 }
 
 }  // namespace thaw::gateway
