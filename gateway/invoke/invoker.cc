@@ -18,16 +18,32 @@ namespace {
 // Beyond that the set is forgotten and learnt anew.
 constexpr std::size_t kMaxLargeAnswerFunctions = 10000;
 
+// The bytes stay counted as long as anything holds the body, an agent's RPC included.
+struct CountedCall {
+  Call call;
+  BodyReservation bytes;
+};
+
+std::shared_ptr<const Call> Share(Call call, BodyReservation bytes) {
+  const std::shared_ptr<const CountedCall> counted(new CountedCall{std::move(call), std::move(bytes)});
+  return std::shared_ptr<const Call>(counted, &counted->call);
+}
+
 }  // namespace
 
 // One call. It holds itself by the callbacks it waits for.
 class Invoker::Run final : public Invocation, public std::enable_shared_from_this<Run> {
  public:
-  Run(Invoker& invoker, Call call, DoneCallback done)
+  Run(Invoker& invoker, std::shared_ptr<const Call> call, DoneCallback done)
       : invoker_(invoker),
-        call_(std::make_shared<const Call>(std::move(call))),
+        function_(call->function),
+        pinned_node_(call->pinned_node),
+        deadline_(call->deadline),
+        protocol_(call->protocol),
+        max_answer_bytes_(call->max_answer_bytes),
         call_id_(NewId()),
         started_(invoker.deps_.clock->Now()),
+        call_(std::move(call)),
         done_(std::move(done)) {}
 
   void Begin() {
@@ -38,35 +54,52 @@ class Invoker::Run final : public Invocation, public std::enable_shared_from_thi
   void Cancel() override {
     std::shared_ptr<AgentCall> agent_call;
     bool sending;
+    LeaseTable::Ticket ticket;
     {
       absl::MutexLock lock(&mu_);
       cancelled_ = true;
       agent_call = agent_call_;
       sending = sending_;
+      ticket = ticket_;
     }
     if (agent_call != nullptr) {
       // It then ends, and the call with it: until then the agent may still work on it.
       agent_call->Cancel();
     } else if (!sending) {
-      Finish(CallerGone(), AgentAnswer());
+      GiveUpWaiting(ticket);
     }
   }
 
  private:
   void FindNode() {
     LeaseTable::Request request;
-    request.function = call_->function;
-    request.pinned_node = call_->pinned_node;
+    request.function = function_;
+    request.pinned_node = pinned_node_;
     request.excluded_nodes = excluded_;
-    request.deadline = std::min(call_->deadline, started_ + invoker_.options_.start_allowance);
+    request.deadline = std::min(deadline_, started_ + invoker_.options_.start_allowance);
     request.patient = tries_ == 0;
-    invoker_.deps_.leases->Find(std::move(request), [self = shared_from_this()](absl::StatusOr<Route> route) {
-      if (!route.ok()) {
-        self->OnNoRoute(route.status());
-      } else {
-        self->Send(std::move(*route));
-      }
-    });
+    const LeaseTable::Ticket ticket = invoker_.deps_.leases->Find(
+        std::move(request), [self = shared_from_this()](absl::StatusOr<Route> route) {
+          if (!route.ok()) {
+            self->OnNoRoute(route.status());
+          } else {
+            self->Send(std::move(*route));
+          }
+        });
+    bool give_up;
+    {
+      absl::MutexLock lock(&mu_);
+      // The route may have come already, and the next try's search with it.
+      ticket_ = std::max(ticket_, ticket);
+      give_up = cancelled_ && !sending_;
+    }
+    if (give_up) GiveUpWaiting(ticket);
+  }
+
+  // The call leaves the queue for a lease, so that it takes up neither its place there nor its body's memory.
+  void GiveUpWaiting(LeaseTable::Ticket ticket) {
+    invoker_.deps_.leases->Cancel(ticket);
+    Finish(CallerGone(), AgentAnswer());
   }
 
   void OnNoRoute(const absl::Status& status) {
@@ -84,27 +117,27 @@ class Invoker::Run final : public Invocation, public std::enable_shared_from_thi
     AgentRequest request;
     request.lease = route.lease();
     request.call_id = call_id_;
-    request.call = call_;
     request.deadline =
-        std::min(call_->deadline, started_ + route.lease().call_timeout + invoker_.options_.start_allowance);
-    streamed_ = call_->body.size() > invoker_.options_.max_unary_bytes ||
-                invoker_.AnswersAreLarge(route.lease().function_id);
-    request.stream = streamed_;
+        std::min(deadline_, started_ + route.lease().call_timeout + invoker_.options_.start_allowance);
     if (request.deadline <= now) {
-      Finish(TimedOutWaiting(call_->function.text()), AgentAnswer());
+      Finish(TimedOutWaiting(function_.text()), AgentAnswer());
       return;
     }
-    bool gone;
     {
       absl::MutexLock lock(&mu_);
-      gone = cancelled_;
-      sending_ = !gone;
-      if (!gone) node_id_ = route.lease().node_id;
+      sending_ = !cancelled_ && !finished_;
+      if (sending_) {
+        node_id_ = route.lease().node_id;
+        request.call = call_;
+      }
     }
-    if (gone) {
+    if (request.call == nullptr) {
       Finish(CallerGone(), AgentAnswer());
       return;
     }
+    streamed_ = request.call->body.size() > invoker_.options_.max_unary_bytes ||
+                invoker_.AnswersAreLarge(route.lease().function_id);
+    request.stream = streamed_;
     ++tries_;
     const int this_try = tries_;
     auto agent_call = invoker_.deps_.agents->Invoke(
@@ -153,7 +186,7 @@ class Invoker::Run final : public Invocation, public std::enable_shared_from_thi
     if (!streamed_ && ReasonOf(result.status) == reason::kFunctionAnswerTooLarge) {
       invoker_.NoteLargeAnswer(lease.function_id);
     }
-    Verdict verdict = Judge(result, {.function = call_->function.text(),
+    Verdict verdict = Judge(result, {.function = function_.text(),
                                      .node_id = lease.node_id,
                                      .elapsed = deps.clock->Now() - started_,
                                      .cancelled = cancelled});
@@ -168,7 +201,7 @@ class Invoker::Run final : public Invocation, public std::enable_shared_from_thi
         break;
     }
     // A pinned call has no other node; a lease that was stale can be replaced by one on the same node.
-    const bool elsewhere = call_->pinned_node.empty() || !verdict.exclude_node;
+    const bool elsewhere = pinned_node_.empty() || !verdict.exclude_node;
     if (verdict.next == Verdict::Next::kEnd || tries_ >= invoker_.options_.max_tries || !elsewhere) {
       Finish(std::move(verdict.status), AgentAnswer());
       return;
@@ -184,11 +217,13 @@ class Invoker::Run final : public Invocation, public std::enable_shared_from_thi
   void Finish(absl::Status status, AgentAnswer answer) {
     DoneCallback done;
     Outcome outcome;
+    std::shared_ptr<const Call> body;
     {
       absl::MutexLock lock(&mu_);
       if (finished_) return;
       finished_ = true;
       done = std::move(done_);
+      body = std::move(call_);
       agent_call_ = nullptr;
       outcome.node_id = node_id_;
     }
@@ -196,22 +231,26 @@ class Invoker::Run final : public Invocation, public std::enable_shared_from_thi
     outcome.call_id = call_id_;
     outcome.answer = std::move(answer);
     outcome.total = invoker_.deps_.clock->Now() - started_;
-    if (outcome.status.ok() && outcome.answer.body.size() > call_->max_answer_bytes) {
-      outcome.status = AnswerTooLarge(call_->function.text(), call_->max_answer_bytes,
+    if (outcome.status.ok() && outcome.answer.body.size() > max_answer_bytes_) {
+      outcome.status = AnswerTooLarge(function_.text(), max_answer_bytes_,
                                       "call it with InvokeStream, or over HTTP");
     }
     if (absl::IsInternal(outcome.status) && ReasonOf(outcome.status) == reason::kInternal) {
       invoker_.deps_.log->error("event=call_failed call_id={} function={} node={} error=\"{}\"", call_id_,
-                                call_->function.text(), outcome.node_id, std::string(outcome.status.message()));
+                                function_.text(), outcome.node_id, std::string(outcome.status.message()));
     }
-    invoker_.deps_.metrics->CallEnded(call_->protocol, outcome.status, outcome.answer.start.kind, outcome.total);
-    invoker_.deps_.admission->FreeBytes(call_->body.size());
+    invoker_.deps_.metrics->CallEnded(protocol_, outcome.status, outcome.answer.start.kind, outcome.total);
+    body.reset();
     invoker_.deps_.admission->LeaveCall();
     done(std::move(outcome));
   }
 
   Invoker& invoker_;
-  const std::shared_ptr<const Call> call_;
+  const FunctionName function_;
+  const std::string pinned_node_;
+  const absl::Time deadline_;
+  const Protocol protocol_;
+  const std::size_t max_answer_bytes_;
   const std::string call_id_;
   const absl::Time started_;
   // Touched by one callback after another, never by two at once.
@@ -221,6 +260,10 @@ class Invoker::Run final : public Invocation, public std::enable_shared_from_thi
   absl::Status last_error_;
 
   absl::Mutex mu_;
+  // With the body; null once the call has ended, though who asked for it still holds this.
+  std::shared_ptr<const Call> call_ ABSL_GUARDED_BY(mu_);
+  // Of the last search for a node.
+  LeaseTable::Ticket ticket_ ABSL_GUARDED_BY(mu_) = 0;
   // An agent has the call, or is about to.
   bool sending_ ABSL_GUARDED_BY(mu_) = false;
   std::string node_id_ ABSL_GUARDED_BY(mu_);
@@ -244,10 +287,10 @@ absl::Status Invoker::Check(const Call& call) const {
 
 std::shared_ptr<Invocation> Invoker::Start(Call call, DoneCallback done) {
   absl::Status admitted = Check(call);
-  const std::size_t body_bytes = call.body.size();
+  BodyReservation bytes(*deps_.admission);
   if (admitted.ok()) admitted = deps_.admission->EnterCall();
   if (admitted.ok()) {
-    admitted = deps_.admission->ReserveBytes(body_bytes);
+    admitted = bytes.GrowTo(call.body.size());
     if (!admitted.ok()) deps_.admission->LeaveCall();
   }
   if (!admitted.ok()) {
@@ -258,7 +301,7 @@ std::shared_ptr<Invocation> Invoker::Start(Call call, DoneCallback done) {
     done(std::move(outcome));
     return nullptr;
   }
-  auto run = std::make_shared<Run>(*this, std::move(call), std::move(done));
+  auto run = std::make_shared<Run>(*this, Share(std::move(call), std::move(bytes)), std::move(done));
   run->Begin();
   return run;
 }

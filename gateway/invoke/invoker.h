@@ -23,7 +23,8 @@ namespace thaw::gateway {
 class Invocation {
  public:
   virtual ~Invocation() = default;
-  // The caller has gone: the call ends with CANCELLED (an answer that is already there may still win). Threads: any.
+  // The caller has gone: the call ends with CANCELLED (an answer that is already there may still win). One that
+  // waits for a lease ends at once. Threads: any.
   virtual void Cancel() = 0;
 };
 
@@ -33,6 +34,8 @@ class Invocation {
 // Deadlines: a call ends at the caller's deadline, and at the latest Options::start_allowance after its function's own
 // timeout. The agent gets that as the RPC's deadline; the function's timeout proper, which counts from the moment an
 // instance takes the call, is the agent's to keep. The allowance is for queueing and for starting an instance.
+//
+// Memory: a body's bytes count (Admission) until nothing holds it any more; a call that has ended does not.
 //
 // Threads: any; nothing blocks. It must outlive its calls (Admission::calls() is 0 when all have ended).
 class Invoker {

@@ -77,13 +77,37 @@ void LeaseTable::Start() {
 
 // ---- Choosing ----
 
-void LeaseTable::Find(Request request, RouteCallback done) {
+LeaseTable::Ticket LeaseTable::Find(Request request, RouteCallback done) {
   Actions actions;
+  Ticket ticket;
   {
     absl::MutexLock lock(&mu_);
-    FindLocked(std::move(request), std::move(done), actions);
+    ticket = next_ticket_++;
+    FindLocked(ticket, std::move(request), std::move(done), actions);
   }
   Run(actions);
+  return ticket;
+}
+
+bool LeaseTable::Cancel(Ticket ticket) {
+  std::optional<Waiter> waiter;  // Destroyed after the lock: its callback may own anything.
+  absl::MutexLock lock(&mu_);
+  waiter = TakeWaiter(ticket);
+  if (!waiter.has_value()) return false;
+  if (waiter->timer != 0) deps_.timers->Cancel(waiter->timer);
+  return true;
+}
+
+std::optional<LeaseTable::Waiter> LeaseTable::TakeWaiter(Ticket ticket) {
+  const auto key = waiting_.find(ticket);
+  if (key == waiting_.end()) return std::nullopt;
+  auto& waiters = acquisitions_.at(key->second).waiters;
+  waiting_.erase(key);
+  const auto it = std::find_if(waiters.begin(), waiters.end(),
+                               [&](const Waiter& waiter) { return waiter.ticket == ticket; });
+  std::optional<Waiter> taken = std::move(*it);
+  waiters.erase(it);
+  return taken;
 }
 
 LeaseTable::Function* LeaseTable::Resolve(const FunctionName& name) {
@@ -119,7 +143,7 @@ LeaseTable::HeldLease* LeaseTable::Choose(Function& function, const Request& req
   return fitting[ChooseLease(loads, costs)];
 }
 
-void LeaseTable::FindLocked(Request request, RouteCallback done, Actions& actions) {
+void LeaseTable::FindLocked(Ticket ticket, Request request, RouteCallback done, Actions& actions) {
   if (stopping_) {
     actions.push_back([done = std::move(done)]() mutable { done(Stopping()); });
     return;
@@ -147,15 +171,15 @@ void LeaseTable::FindLocked(Request request, RouteCallback done, Actions& action
                           mutable { done(std::move(refusal)); });
     return;
   }
-  const std::uint64_t waiter_id = next_waiter_++;
   Timers::Id timer = 0;
   if (request.deadline != absl::InfiniteFuture()) {
-    timer = deps_.timers->RunAfter(request.deadline - now, [weak = weak_from_this(), key, waiter_id] {
-      if (auto self = weak.lock()) self->OnWaiterTimeout(key, waiter_id);
+    timer = deps_.timers->RunAfter(request.deadline - now, [weak = weak_from_this(), ticket] {
+      if (auto self = weak.lock()) self->OnWaiterTimeout(ticket);
     });
   }
   const bool patient = request.patient;
-  acquisition.waiters.push_back({waiter_id, std::move(request), std::move(done), timer});
+  acquisition.waiters.push_back({ticket, std::move(request), std::move(done), timer});
+  waiting_[ticket] = key;
   if (fresh) {
     acquisition.request = std::move(acquire);
     acquisition.patience_until = patient ? now + options_.acquire_patience : now;
@@ -165,22 +189,13 @@ void LeaseTable::FindLocked(Request request, RouteCallback done, Actions& action
   }
 }
 
-void LeaseTable::OnWaiterTimeout(const std::string& key, std::uint64_t waiter_id) {
-  RouteCallback done;
-  std::string function;
+void LeaseTable::OnWaiterTimeout(Ticket ticket) {
+  std::optional<Waiter> waiter;
   {
     absl::MutexLock lock(&mu_);
-    const auto it = acquisitions_.find(key);
-    if (it == acquisitions_.end()) return;
-    auto& waiters = it->second.waiters;
-    const auto waiter =
-        std::find_if(waiters.begin(), waiters.end(), [&](const Waiter& waiter) { return waiter.id == waiter_id; });
-    if (waiter == waiters.end()) return;
-    done = std::move(waiter->done);
-    function = waiter->request.function.text();
-    waiters.erase(waiter);
+    waiter = TakeWaiter(ticket);
   }
-  done(TimedOutWaiting(function));
+  if (waiter.has_value()) waiter->done(TimedOutWaiting(waiter->request.function.text()));
 }
 
 // ---- Acquiring ----
@@ -191,7 +206,7 @@ void LeaseTable::SendAcquisition(const std::string& key) {
     absl::MutexLock lock(&mu_);
     const auto it = acquisitions_.find(key);
     if (it == acquisitions_.end()) return;
-    // Nobody waits any more: their time was up, or the table stops.
+    // Nobody waits any more: their time was up, they were given up, or the table stops.
     if (it->second.waiters.empty()) {
       acquisitions_.erase(it);
       return;
@@ -250,10 +265,11 @@ void LeaseTable::OnAcquired(const std::string& key, absl::StatusOr<Lease> lease)
         }
         if (--requests_under_way_ == 0) changes_.clear();
         for (Waiter& waiter : waiters) {
+          waiting_.erase(waiter.ticket);
           if (waiter.timer != 0) deps_.timers->Cancel(waiter.timer);
           if (lease.ok()) {
             if (inserted) waiter.request.function = {.id = lease->function_id, .path = ""};
-            FindLocked(std::move(waiter.request), std::move(waiter.done), actions);
+            FindLocked(waiter.ticket, std::move(waiter.request), std::move(waiter.done), actions);
           } else {
             actions.push_back([done = std::move(waiter.done), status = lease.status()]() mutable { done(status); });
           }
@@ -621,6 +637,7 @@ void LeaseTable::Shutdown(absl::Duration limit, absl::AnyInvocable<void()> relea
       }
     }
     acquisitions_.clear();
+    waiting_.clear();
     for (const auto& [id, function] : functions_) {
       for (const HeldLease& held : function->leases) ids.push_back(held.lease.id);
     }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -110,6 +111,8 @@ class LeaseTable : public std::enable_shared_from_this<LeaseTable> {
     bool patient = true;
   };
   using RouteCallback = absl::AnyInvocable<void(absl::StatusOr<Route>)>;
+  // Names one Find(); later ones have greater numbers, and none is 0.
+  using Ticket = std::uint64_t;
 
   static std::shared_ptr<LeaseTable> Create(const Options& options, Deps deps);
   ~LeaseTable();
@@ -120,12 +123,15 @@ class LeaseTable : public std::enable_shared_from_this<LeaseTable> {
   void Start() ABSL_LOCKS_EXCLUDED(mu_);
 
   // Chooses a lease for one call: at once (on the caller's thread) when one is there, otherwise when the scheduler has
-  // answered. `done` comes once.
+  // answered. `done` comes once, unless Cancel() comes before it.
   //
   //   NOT_FOUND, FAILED_PRECONDITION, RESOURCE_EXHAUSTED, UNAVAILABLE   as SchedulerClient::AcquireLease
   //   RESOURCE_EXHAUSTED (QUEUE_FULL)   too many calls wait already
   //   DEADLINE_EXCEEDED                 no lease by `request.deadline`
-  void Find(Request request, RouteCallback done) ABSL_LOCKS_EXCLUDED(mu_);
+  Ticket Find(Request request, RouteCallback done) ABSL_LOCKS_EXCLUDED(mu_);
+  // The call is given up: its place among the waiting ones is free, and its `done` is destroyed on this thread
+  // without being called. False when it does not wait: `done` has come, or is about to.
+  bool Cancel(Ticket ticket) ABSL_LOCKS_EXCLUDED(mu_);
 
   // The node could not take this lease's call: the lease is given back.
   void DropLease(const Lease& lease) ABSL_LOCKS_EXCLUDED(mu_);
@@ -167,7 +173,7 @@ class LeaseTable : public std::enable_shared_from_this<LeaseTable> {
     absl::Duration growth_backoff = absl::ZeroDuration();
   };
   struct Waiter {
-    std::uint64_t id;
+    Ticket ticket;
     Request request;
     RouteCallback done;
     Timers::Id timer;
@@ -186,7 +192,10 @@ class LeaseTable : public std::enable_shared_from_this<LeaseTable> {
 
   LeaseTable(const Options& options, Deps deps) : options_(options), deps_(std::move(deps)) {}
 
-  void FindLocked(Request request, RouteCallback done, Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void FindLocked(Ticket ticket, Request request, RouteCallback done, Actions& actions)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Takes a waiter out of its acquisition; nothing when it does not wait.
+  std::optional<Waiter> TakeWaiter(Ticket ticket) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // The function's best lease for the request, or null.
   HeldLease* Choose(Function& function, const Request& request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   Function* Resolve(const FunctionName& name) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -200,7 +209,7 @@ class LeaseTable : public std::enable_shared_from_this<LeaseTable> {
 
   void SendAcquisition(const std::string& key) ABSL_LOCKS_EXCLUDED(mu_);
   void OnAcquired(const std::string& key, absl::StatusOr<Lease> lease) ABSL_LOCKS_EXCLUDED(mu_);
-  void OnWaiterTimeout(const std::string& key, std::uint64_t waiter_id) ABSL_LOCKS_EXCLUDED(mu_);
+  void OnWaiterTimeout(Ticket ticket) ABSL_LOCKS_EXCLUDED(mu_);
   // Takes a lease in. False when its function changed since `sent_at_change`: it was given back.
   bool Insert(const Lease& lease, std::uint64_t sent_at_change, Actions& actions) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
@@ -237,7 +246,9 @@ class LeaseTable : public std::enable_shared_from_this<LeaseTable> {
   absl::flat_hash_map<std::string, std::string> paths_ ABSL_GUARDED_BY(mu_);
   // By function, pinned node and excluded nodes.
   std::map<std::string, Acquisition> acquisitions_ ABSL_GUARDED_BY(mu_);
-  std::uint64_t next_waiter_ ABSL_GUARDED_BY(mu_) = 1;
+  Ticket next_ticket_ ABSL_GUARDED_BY(mu_) = 1;
+  // Who waits, and for which acquisition.
+  absl::flat_hash_map<Ticket, std::string> waiting_ ABSL_GUARDED_BY(mu_);
   // Counts changes of functions; `changes_` says when each changed, while a request for a lease is under way.
   std::uint64_t change_counter_ ABSL_GUARDED_BY(mu_) = 0;
   int requests_under_way_ ABSL_GUARDED_BY(mu_) = 0;

@@ -47,7 +47,6 @@ class FakeAgentClient final : public gateway::AgentClient {
     {
       absl::MutexLock lock(&mu_);
       nodes_.push_back(request.lease.node_id);
-      last_ = request;
       answer = on_invoke_;
       if (answer == nullptr) waiting.push_back({std::move(request), std::move(done)});
     }
@@ -76,10 +75,6 @@ class FakeAgentClient final : public gateway::AgentClient {
     absl::MutexLock lock(&mu_);
     return nodes_;
   }
-  gateway::AgentRequest last() const {
-    absl::MutexLock lock(&mu_);
-    return last_;
-  }
   int cancels() const {
     absl::MutexLock lock(&mu_);
     return cancels_;
@@ -103,7 +98,6 @@ class FakeAgentClient final : public gateway::AgentClient {
   mutable absl::Mutex mu_;
   OnInvoke on_invoke_ ABSL_GUARDED_BY(mu_);
   std::vector<std::string> nodes_ ABSL_GUARDED_BY(mu_);
-  gateway::AgentRequest last_ ABSL_GUARDED_BY(mu_);
   int cancels_ ABSL_GUARDED_BY(mu_) = 0;
 };
 

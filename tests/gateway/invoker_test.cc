@@ -37,9 +37,10 @@ class InvokerTest : public ::testing::Test {
     }
   }
 
-  void Make(Invoker::Options options, int max_calls = 100, std::size_t max_bytes = 1 << 20) {
+  void Make(Invoker::Options options, int max_calls = 100, std::size_t max_bytes = 1 << 20,
+            LeaseTable::Options routing = {}) {
     admission_ = std::make_unique<Admission>(max_calls, max_bytes);
-    leases_ = LeaseTable::Create({}, {.scheduler = &scheduler_,
+    leases_ = LeaseTable::Create(routing, {.scheduler = &scheduler_,
                                       .clock = &clock_,
                                       .timers = &clock_,
                                       .metrics = &metrics_,
@@ -360,6 +361,37 @@ TEST_F(InvokerTest, CancelWhileWaitingForALeaseEndsAtOnceAndNothingIsSent) {
   scheduler_.Answer(MakeLease("l1", "a"));
   EXPECT_THAT(agents_.nodes(), IsEmpty());
   EXPECT_EQ(admission_->calls(), 0);
+}
+
+TEST_F(InvokerTest, CancelledCallsGiveTheirPlacesAndTheirBodiesMemoryBackAtOnce) {
+  LeaseTable::Options routing;
+  routing.max_waiting = 2;
+  Make(Invoker::Options(), 100, 1 << 20, routing);
+  // Both are still held by who asked for them, as by a connection that is not closed yet.
+  auto one = Start(MakeCall());
+  auto two = Start(MakeCall());
+  one->invocation->Cancel();
+  two->invocation->Cancel();
+  EXPECT_TRUE(absl::IsCancelled(one->status()));
+  EXPECT_EQ(admission_->bytes(), 0u);
+  auto third = Start(MakeCall());
+  EXPECT_FALSE(third->outcome.has_value()) << third->status();
+  scheduler_.Answer(MakeLease("l1", "a"));
+  EXPECT_THAT(agents_.nodes(), ElementsAre("a"));
+}
+
+TEST_F(InvokerTest, BodyIsCountedUntilNothingHoldsItAnyMore) {
+  Nodes({"a"});
+  auto ended = Start(MakeCall());
+  ASSERT_THAT(agents_.waiting, SizeIs(1));
+  // As an RPC that was cancelled and has not let go yet.
+  std::shared_ptr<const Call> sent = agents_.waiting[0].request.call;
+  agents_.Answer(WarmAnswer("pong"));
+  ASSERT_TRUE(ended->outcome.has_value());
+  EXPECT_EQ(admission_->calls(), 0);
+  EXPECT_EQ(admission_->bytes(), sent->body.size());
+  sent.reset();
+  EXPECT_EQ(admission_->bytes(), 0u);
 }
 
 TEST_F(InvokerTest, MetricsTellProtocolOutcomeAndStart) {

@@ -147,6 +147,49 @@ TEST_F(LeaseTableTest, WaitersAreBounded) {
   EXPECT_TRUE(RetryAfterOf(*three->status).has_value());
 }
 
+TEST_F(LeaseTableTest, CancelledWaiterLeavesItsPlaceAtOnceAndIsNotCalledAnyMore) {
+  LeaseTable::Options options;
+  options.max_waiting = 2;
+  table_ = LeaseTable::Create(options, {.scheduler = &scheduler_,
+                                        .clock = &clock_,
+                                        .timers = &clock_,
+                                        .metrics = &metrics_,
+                                        .log = NullLogger()});
+  const auto held = std::make_shared<int>(0);
+  const auto find = [&] {
+    LeaseTable::Request request;
+    request.function.id = "fn";
+    request.deadline = clock_.Now() + absl::Seconds(30);
+    return table_->Find(std::move(request), [held](absl::StatusOr<Route>) { ADD_FAILURE() << "called"; });
+  };
+  const LeaseTable::Ticket one = find();
+  const LeaseTable::Ticket two = find();
+  EXPECT_EQ(held.use_count(), 3);
+  EXPECT_TRUE(table_->Cancel(two));
+  EXPECT_TRUE(table_->Cancel(one));
+  EXPECT_FALSE(table_->Cancel(one)) << "it does not wait any more";
+  EXPECT_EQ(held.use_count(), 1) << "what the callbacks held is gone";
+  EXPECT_EQ(clock_.pending_timers(), 0u);
+  auto third = Find();
+  EXPECT_TRUE(third->waits());
+  EXPECT_EQ(scheduler_.requests().size(), 1u) << "it joins the request that is under way";
+  scheduler_.Answer(MakeLease("l1", "a"));
+  EXPECT_EQ(third->node(), "a");
+}
+
+TEST_F(LeaseTableTest, AnsweredCallIsNotCancelled) {
+  const auto ticket = std::make_shared<LeaseTable::Ticket>();
+  LeaseTable::Request request;
+  request.function.id = "fn";
+  int routes = 0;
+  *ticket = table_->Find(std::move(request), [this, ticket, &routes](absl::StatusOr<Route> route) {
+    EXPECT_FALSE(table_->Cancel(*ticket));
+    if (route.ok()) ++routes;
+  });
+  scheduler_.Answer(MakeLease("l1", "a"));
+  EXPECT_EQ(routes, 1);
+}
+
 TEST_F(LeaseTableTest, WaiterGivesUpAtItsDeadlineAndTheOthersGoOn) {
   LeaseTable::Request hasty;
   hasty.function.id = "fn";
