@@ -132,9 +132,7 @@ class CallBase : public AgentCall {
   void Begin(const std::shared_ptr<CallBase>& self) {
     PrepareCall(context_, state_.channels.security(), request_.deadline);
     if (!state_.calls.Enter(&context_)) {
-      AgentResult result;
-      result.status = Stopping();
-      done_(std::move(result));
+      if (Move(Stage::kConnecting, Stage::kEnded)) Deliver(NotSent(Stopping()));
       return;
     }
     // A warm call finds the connection there.
@@ -147,20 +145,17 @@ class CallBase : public AgentCall {
   }
 
   void Cancel() override {
-    bool started;
-    {
-      absl::MutexLock lock(&mu_);
-      started = started_;
-    }
-    if (started) {
-      context_.TryCancel();
+    // Who ends the connecting stage decides: either the RPC never starts, or this cancels it, at its start if need
+    // be.
+    if (Move(Stage::kConnecting, Stage::kEnded)) {
+      Deliver(NotSent(absl::CancelledError("cancelled before it was sent")));
     } else {
-      Finish(NotSent(absl::CancelledError("cancelled before it was sent")));
+      context_.TryCancel();
     }
   }
 
  protected:
-  // Starts the RPC. It ends with Finish().
+  // Starts the RPC. When gRPC is done with it, it ends with Finish().
   virtual void StartRpc() = 0;
 
   static AgentResult NotSent(absl::Status status) {
@@ -178,45 +173,55 @@ class CallBase : public AgentCall {
   }
 
   void Finish(AgentResult result) {
-    absl::AnyInvocable<void(AgentResult)> done;
-    {
-      absl::MutexLock lock(&mu_);
-      if (std::exchange(finished_, true)) return;
-      done = std::move(done_);
-    }
-    done(std::move(result));
-    // After the callback: who waits in CallsUnderWay::Stop() may then destroy what it used.
-    state_.calls.Leave(&context_);
+    if (Move(Stage::kStarted, Stage::kEnded)) Deliver(std::move(result));
   }
 
   // Outlives the calls.
   State& state_;
-  const AgentRequest request_;
+  // Its call is gone once the result was given.
+  AgentRequest request_;
   const std::shared_ptr<Peer> peer_;
   grpc::ClientContext context_;
 
  private:
+  // kConnecting -> kStarted -> kEnded, or kConnecting -> kEnded: never sent.
+  enum class Stage { kConnecting, kStarted, kEnded };
+
+  // False when it is not in `from`: another thread was first.
+  bool Move(Stage from, Stage to) ABSL_LOCKS_EXCLUDED(mu_) {
+    absl::MutexLock lock(&mu_);
+    if (stage_ != from) return false;
+    stage_ = to;
+    return true;
+  }
+
+  // By who moved it to kEnded: no RPC runs now, and none will.
+  void Deliver(AgentResult result) {
+    // The body goes with the result: this object may live on in a callback, beyond what counts the bytes.
+    request_.call.reset();
+    auto done = std::move(done_);
+    done(std::move(result));
+    // After the callback: who waits in CallsUnderWay::Stop() may then destroy what it used, and state_.
+    state_.calls.Leave(&context_);
+  }
+
   void OnConnected(const absl::Status& status) {
-    {
-      absl::MutexLock lock(&mu_);
-      if (finished_) return;
-      started_ = status.ok();
-    }
+    if (!Move(Stage::kConnecting, status.ok() ? Stage::kStarted : Stage::kEnded)) return;
     if (status.ok()) {
       StartRpc();
     } else if (absl::Now() >= request_.deadline) {
-      Finish(NotSent(absl::DeadlineExceededError("no connection before the call's deadline")));
+      Deliver(NotSent(absl::DeadlineExceededError("no connection before the call's deadline")));
     } else if (absl::IsDeadlineExceeded(status)) {
-      Finish(NotSent(absl::UnavailableError(
+      Deliver(NotSent(absl::UnavailableError(
           absl::StrCat("no connection within ", absl::FormatDuration(state_.options.connect_limit)))));
     } else {
-      Finish(NotSent(status));
+      Deliver(NotSent(status));
     }
   }
 
   absl::Mutex mu_;
-  bool started_ ABSL_GUARDED_BY(mu_) = false;
-  bool finished_ ABSL_GUARDED_BY(mu_) = false;
+  Stage stage_ ABSL_GUARDED_BY(mu_) = Stage::kConnecting;
+  // Taken by Deliver().
   absl::AnyInvocable<void(AgentResult)> done_;
 };
 

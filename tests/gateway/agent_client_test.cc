@@ -7,6 +7,9 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <random>
+#include <set>
+
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
@@ -31,8 +34,8 @@ class GrpcAgentClientTest : public ::testing::Test {
     std::shared_ptr<AgentCall> call;
   };
 
-  std::shared_ptr<Running> Begin(const std::string& address, bool stream = false, std::string body = "ping",
-                                 absl::Duration limit = absl::Seconds(20)) {
+  static AgentRequest Request(const std::string& address, bool stream, std::string body = "ping",
+                              absl::Duration limit = absl::Seconds(20)) {
     auto call = std::make_shared<Call>();
     call->function.id = "fn";
     call->body = std::move(body);
@@ -46,6 +49,11 @@ class GrpcAgentClientTest : public ::testing::Test {
     request.call = call;
     request.stream = stream;
     request.deadline = absl::Now() + limit;
+    return request;
+  }
+  std::shared_ptr<Running> Begin(const std::string& address, bool stream = false, std::string body = "ping",
+                                 absl::Duration limit = absl::Seconds(20)) {
+    AgentRequest request = Request(address, stream, std::move(body), limit);
     auto running = std::make_shared<Running>();
     running->call = client_.Invoke(std::move(request), [running](AgentResult result) {
       running->result = std::move(result);
@@ -247,6 +255,50 @@ TEST_P(UnaryAndStream, CancelBeforeTheConnectionEndsAtOnceAndSendsNothing) {
   EXPECT_TRUE(absl::IsCancelled(running->result.status));
   EXPECT_EQ(running->result.delivery, Delivery::kNotSent);
   EXPECT_LT(absl::Now() - began, absl::Seconds(1));
+}
+
+TEST_P(UnaryAndStream, CancelWhileItConnectsNeverSaysOfASentCallThatItWasNotSent) {
+  FakeAgentServer agent(kToken);
+  agent.Start();
+  std::mt19937 random(20261123);
+  std::uniform_real_distribution<double> share(0, 1);
+  std::set<std::string> not_sent;
+  absl::Duration longest = absl::Milliseconds(1);
+  for (int i = 0; i < 400; ++i) {
+    // A client of its own, so that its connection is not there yet; destroyed at once, so that an RPC which nobody
+    // counts any more would use what is gone.
+    ChannelPool channels(Security::ForTesting(kToken));
+    auto client = std::make_unique<GrpcAgentClient>(GrpcAgentClient::Options(), channels);
+    AgentRequest request = Request(agent.address(), stream());
+    request.call_id = absl::StrCat("cancelled-", i);
+    absl::Notification done;
+    AgentResult result;
+    const absl::Time began = absl::Now();
+    absl::Time ended;
+    auto call = client->Invoke(std::move(request), [&](AgentResult got) {
+      result = std::move(got);
+      ended = absl::Now();
+      done.Notify();
+    });
+    const absl::Time when = began + longest * share(random);
+    while (absl::Now() < when) {
+    }
+    call->Cancel();
+    done.WaitForNotification();
+    client.reset();
+    if (result.status.ok()) {
+      // Around the time that a call takes lies the moment in which it is sent.
+      longest = (longest * 7 + (ended - began)) / 8;
+    } else if (result.delivery == Delivery::kNotSent) {
+      EXPECT_TRUE(absl::IsCancelled(result.status)) << result.status;
+      not_sent.insert(absl::StrCat("cancelled-", i));
+    }
+  }
+  // What was on its way is there once a later call is answered.
+  ASSERT_TRUE(Call1(agent.address(), stream()).status.ok());
+  for (const auto& seen : agent.seen()) {
+    EXPECT_EQ(not_sent.count(seen.request.call_id()), 0u) << seen.request.call_id() << " was said not to be sent";
+  }
 }
 
 TEST_P(UnaryAndStream, NameThatDoesNotResolveGotNothing) {
