@@ -10,6 +10,7 @@
 
 #include "common/rpc/status.h"
 #include "common/version/version.h"
+#include "gateway/service/child_call.h"
 #include "gateway/service/create_snapshot.h"
 #include "gateway/service/explain_freezing.h"
 #include "gateway/service/find_image.h"
@@ -42,8 +43,8 @@ grpc::ServerUnaryReactor* AdminService::Forward(grpc::CallbackServerContext* con
                                                 Response* response, Method method, const char* doing, After after) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   // It ends with the inbound call, whose request and answer it uses.
-  std::shared_ptr<grpc::ClientContext> outbound = grpc::ClientContext::FromCallbackServerContext(*context);
-  PrepareCall(*outbound, deps_.channels->security(), DeadlineOf(*context, options_.request_limit));
+  std::shared_ptr<grpc::ClientContext> outbound =
+      ChildContext(*context, deps_.channels->security(), DeadlineOf(*context, options_.request_limit));
   (catalogue_->async()->*method)(
       outbound.get(), request, response, [reactor, outbound, doing, response, after](grpc::Status status) {
         if (status.ok()) after(*response);
@@ -90,7 +91,8 @@ grpc::ServerUnaryReactor* AdminService::ExplainFreezing(grpc::CallbackServerCont
                                                         const v1::ExplainFreezingRequest* request,
                                                         v1::ExplainFreezingResponse* response) {
   return StartExplainFreezing(*context, *request, *response,
-                              {.catalogue = catalogue_.get(),
+                              {.inbound = context,
+                               .catalogue = catalogue_.get(),
                                .channels = deps_.channels,
                                .deadline = DeadlineOf(*context, options_.request_limit),
                                .node_limit = options_.explain_limit});
@@ -101,7 +103,8 @@ grpc::ServerUnaryReactor* AdminService::FindImage(grpc::CallbackServerContext* c
                                                   v1::FindImageResponse* response) {
   const absl::Time deadline = DeadlineOf(*context, options_.request_limit);
   return StartFindImage(*context, *request, *response,
-                        {.catalogue = catalogue_.get(),
+                        {.inbound = context,
+                         .catalogue = catalogue_.get(),
                          .channels = deps_.channels,
                          .deadline = deadline,
                          .node_limit = options_.node_limit});

@@ -3,6 +3,7 @@
 
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
+#include <grpcpp/server_context.h>
 
 #include <algorithm>
 #include <atomic>
@@ -21,13 +22,17 @@
 #include "absl/time/time.h"
 #include "common/rpc/client.h"
 #include "common/rpc/status.h"
+#include "gateway/service/child_call.h"
 #include "gateway/service/cluster_nodes.h"
 #include "thaw/scheduler/v1/scheduler.grpc.pb.h"
 
 namespace thaw::gateway {
 
-// Whom to ask which nodes there are, and how long. What is pointed at must live until the answers are there.
+// Whom to ask which nodes there are, for whom, and how long. What is pointed at must live until the answers are
+// there.
 struct AskNodesDeps {
+  // All questions are cancelled with it; it must not be finished before the answers are there.
+  grpc::CallbackServerContext* inbound;
   scheduler::v1::Catalogue::Stub* catalogue;
   ChannelPool* channels;
   // Of the whole.
@@ -64,7 +69,7 @@ class Round final : public std::enable_shared_from_this<Round<Service, Request, 
       : deps_(deps), method_(method), request_(std::move(request)), done_(std::move(done)) {}
 
   void Begin() {
-    ListReachableNodes(*deps_.catalogue, deps_.channels->security(), deps_.deadline,
+    ListReachableNodes(*deps_.catalogue, ChildContext(*deps_.inbound, deps_.channels->security(), deps_.deadline),
                        [self = this->shared_from_this()](absl::StatusOr<std::vector<ClusterNode>> nodes) {
                          if (!nodes.ok()) {
                            self->done_(nodes.status());
@@ -76,7 +81,7 @@ class Round final : public std::enable_shared_from_this<Round<Service, Request, 
 
  private:
   struct Call {
-    grpc::ClientContext context;
+    std::unique_ptr<grpc::ClientContext> context;
     std::unique_ptr<typename Service::Stub> stub;
   };
 
@@ -93,8 +98,8 @@ class Round final : public std::enable_shared_from_this<Round<Service, Request, 
     for (std::size_t i = 0; i < count; ++i) {
       answers_[i].node_id = nodes[i].id();
       calls_[i].stub = Service::NewStub(deps_.channels->Get(nodes[i].address()));
-      PrepareCall(calls_[i].context, deps_.channels->security(), deadline);
-      (calls_[i].stub->async()->*method_)(&calls_[i].context, &request_, &answers_[i].response,
+      calls_[i].context = ChildContext(*deps_.inbound, deps_.channels->security(), deadline);
+      (calls_[i].stub->async()->*method_)(calls_[i].context.get(), &request_, &answers_[i].response,
                                           [self = this->shared_from_this(), i](grpc::Status status) {
                                             self->answers_[i].status = FromGrpcStatus(status);
                                             if (self->open_.fetch_sub(1) == 1) self->done_(std::move(self->answers_));

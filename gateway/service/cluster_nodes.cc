@@ -1,18 +1,14 @@
 #include "gateway/service/cluster_nodes.h"
 
-#include <grpcpp/client_context.h>
-
-#include <memory>
 #include <utility>
 
-#include "common/rpc/client.h"
 #include "gateway/service/scheduler_status.h"
 
 namespace thaw::gateway {
 namespace {
 
 struct ListCall {
-  grpc::ClientContext context;
+  std::shared_ptr<grpc::ClientContext> context;
   ::thaw::common::v1::ListNodesRequest request;
   ::thaw::common::v1::ListNodesResponse response;
   absl::AnyInvocable<void(absl::StatusOr<std::vector<ClusterNode>>)> done;
@@ -20,12 +16,12 @@ struct ListCall {
 
 }  // namespace
 
-void ListReachableNodes(scheduler::v1::Catalogue::Stub& catalogue, const Security& security, absl::Time deadline,
+void ListReachableNodes(scheduler::v1::Catalogue::Stub& catalogue, std::shared_ptr<grpc::ClientContext> context,
                         absl::AnyInvocable<void(absl::StatusOr<std::vector<ClusterNode>>)> done) {
   auto call = std::make_shared<ListCall>();
+  call->context = std::move(context);
   call->done = std::move(done);
-  PrepareCall(call->context, security, deadline);
-  catalogue.async()->ListNodes(&call->context, &call->request, &call->response, [call](grpc::Status status) {
+  catalogue.async()->ListNodes(call->context.get(), &call->request, &call->response, [call](grpc::Status status) {
     if (!status.ok()) {
       call->done(FromSchedulerStatus(status, "the list of nodes"));
       return;

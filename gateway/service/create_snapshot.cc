@@ -12,6 +12,7 @@
 #include "common/ids/ids.h"
 #include "common/rpc/status.h"
 #include "common/status/reasons.h"
+#include "gateway/service/child_call.h"
 #include "gateway/service/scheduler_status.h"
 #include "thaw/agent/v1/agent.grpc.pb.h"
 
@@ -23,16 +24,17 @@ constexpr absl::Duration kReleaseLimit = absl::Seconds(5);
 // One snapshot on its way: lease, freeze, release.
 class Making final : public std::enable_shared_from_this<Making> {
  public:
-  Making(grpc::ServerUnaryReactor& reactor, ::thaw::common::v1::SnapshotInfo& response, CreateSnapshotDeps deps)
-      : reactor_(reactor), response_(response), deps_(std::move(deps)) {}
+  Making(grpc::CallbackServerContext& inbound, grpc::ServerUnaryReactor& reactor,
+         ::thaw::common::v1::SnapshotInfo& response, CreateSnapshotDeps deps)
+      : inbound_(inbound), reactor_(reactor), response_(response), deps_(std::move(deps)) {}
 
   void Begin(const v1::FunctionRef& function) {
     // Of this request only: a lease that a gateway's calls use must not end with it.
     acquire_.set_gateway_id(absl::StrCat("snapshot-", NewHexId(8)));
     acquire_.set_function_id(function.id());
     if (function.id().empty()) acquire_.set_function_path(function.path());
-    PrepareCall(acquire_context_, deps_.channels->security(), deps_.deadline);
-    deps_.leases->async()->AcquireLease(&acquire_context_, &acquire_, &lease_,
+    acquire_context_ = ChildContext(inbound_, deps_.channels->security(), deps_.deadline);
+    deps_.leases->async()->AcquireLease(acquire_context_.get(), &acquire_, &lease_,
                                         [self = shared_from_this()](grpc::Status status) {
                                           if (status.ok()) {
                                             self->Freeze();
@@ -46,11 +48,13 @@ class Making final : public std::enable_shared_from_this<Making> {
   void Freeze() {
     freeze_.set_version_id(lease_.version().version_id());
     agent_ = agent::v1::Functions::NewStub(deps_.channels->Get(lease_.node_address()));
-    PrepareCall(freeze_context_, deps_.channels->security(), deps_.deadline);
-    agent_->async()->Freeze(&freeze_context_, &freeze_, &response_, [self = shared_from_this()](grpc::Status status) {
-      self->Release();
-      self->reactor_.Finish(ToGrpcStatus(self->Judge(status)));
-    });
+    // A freeze takes minutes: a caller that goes away, or a gateway that stops, must not have to wait for it.
+    freeze_context_ = ChildContext(inbound_, deps_.channels->security(), deps_.deadline);
+    agent_->async()->Freeze(freeze_context_.get(), &freeze_, &response_,
+                            [self = shared_from_this()](grpc::Status status) {
+                              self->Release();
+                              self->reactor_.Finish(ToGrpcStatus(self->Judge(status)));
+                            });
   }
 
   // The agent's own words name a reason; what has none is the connection's.
@@ -84,10 +88,12 @@ class Making final : public std::enable_shared_from_this<Making> {
     call->leases->async()->ReleaseLeases(&call->context, &call->request, &call->response, [call](grpc::Status) {});
   }
 
+  // Until the reactor is finished.
+  grpc::CallbackServerContext& inbound_;
   grpc::ServerUnaryReactor& reactor_;
   ::thaw::common::v1::SnapshotInfo& response_;
   const CreateSnapshotDeps deps_;
-  grpc::ClientContext acquire_context_, freeze_context_;
+  std::unique_ptr<grpc::ClientContext> acquire_context_, freeze_context_;
   scheduler::v1::AcquireLeaseRequest acquire_;
   scheduler::v1::Lease lease_;
   agent::v1::FreezeRequest freeze_;
@@ -100,7 +106,7 @@ grpc::ServerUnaryReactor* StartCreateSnapshot(grpc::CallbackServerContext& conte
                                               const v1::CreateSnapshotRequest& request,
                                               ::thaw::common::v1::SnapshotInfo& response, CreateSnapshotDeps deps) {
   grpc::ServerUnaryReactor* reactor = context.DefaultReactor();
-  std::make_shared<Making>(*reactor, response, std::move(deps))->Begin(request.function());
+  std::make_shared<Making>(context, *reactor, response, std::move(deps))->Begin(request.function());
   return reactor;
 }
 

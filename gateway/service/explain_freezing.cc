@@ -14,6 +14,7 @@
 #include "common/rpc/status.h"
 #include "common/status/reasons.h"
 #include "gateway/routing/lease.h"
+#include "gateway/service/child_call.h"
 #include "gateway/service/find_function.h"
 #include "thaw/agent/v1/agent.grpc.pb.h"
 
@@ -31,7 +32,7 @@ class Explaining final : public std::enable_shared_from_this<Explaining> {
       : reactor_(reactor), response_(response), deps_(deps) {}
 
   void Begin(const FunctionName& name) {
-    FindFunction(*deps_.catalogue, deps_.channels->security(), deps_.deadline, name,
+    FindFunction(*deps_.catalogue, ChildContext(*deps_.inbound, deps_.channels->security(), deps_.deadline), name,
                  [self = shared_from_this()](absl::StatusOr<Function> function) {
                    if (!function.ok()) {
                      self->reactor_.Finish(ToGrpcStatus(function.status()));

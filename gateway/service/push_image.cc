@@ -15,6 +15,7 @@
 #include "common/rpc/status.h"
 #include "common/status/reasons.h"
 #include "gateway/errors.h"
+#include "gateway/service/child_call.h"
 #include "gateway/service/cluster_nodes.h"
 #include "thaw/agent/v1/agent.grpc.pb.h"
 
@@ -125,7 +126,7 @@ class Push final : public std::enable_shared_from_this<Push> {
       Fail(BadPush("the header needs the image's name and its id (`sha256:…`)", "header"));
       return;
     }
-    ListReachableNodes(*deps_.catalogue, deps_.channels->security(), deps_.deadline,
+    ListReachableNodes(*deps_.catalogue, ChildContext(context_, deps_.channels->security(), deps_.deadline),
                        [self = shared_from_this()](absl::StatusOr<std::vector<ClusterNode>> nodes) {
                          if (!nodes.ok()) {
                            self->Fail(nodes.status());

@@ -73,10 +73,12 @@ class Reading final : public grpc::ServerWriteReactor<v1::LogLine>, public std::
     self_ = shared_from_this();
     const auto name = MakeFunctionName(request_.function().id(), request_.function().path());
     if (!name.ok()) {
-      Finish(ToGrpcStatus(name.status()));
+      End(name.status());
       return;
     }
-    FindFunction(*deps_.catalogue, deps_.channels->security(), RequestDeadline(), *name,
+    const std::shared_ptr<grpc::ClientContext> question = BeginQuestion();
+    if (question == nullptr) return;
+    FindFunction(*deps_.catalogue, question, *name,
                  [self = self_](absl::StatusOr<::thaw::common::v1::Function> function) {
                    if (!function.ok()) {
                      self->End(function.status());
@@ -84,6 +86,7 @@ class Reading final : public grpc::ServerWriteReactor<v1::LogLine>, public std::
                      self->function_id_ = function->id();
                      self->ListNodes(/*first=*/true);
                    }
+                   self->EndQuestion();
                  });
   }
 
@@ -119,7 +122,7 @@ class Reading final : public grpc::ServerWriteReactor<v1::LogLine>, public std::
     {
       absl::MutexLock lock(&mu_);
       writing_ = false;
-      if (ended_) Finish(end_status_);
+      FinishIfQuiet();
     }
     if (!ok) {
       End(CallerGone());
@@ -128,25 +131,41 @@ class Reading final : public grpc::ServerWriteReactor<v1::LogLine>, public std::
     }
   }
   void OnCancel() override { End(CallerGone()); }
-  void OnDone() override {
-    auto self = std::move(self_);
-    absl::MutexLock lock(&self->mu_);
-    self->ended_ = true;
-  }
+  void OnDone() override { self_.reset(); }
 
  private:
-  absl::Time RequestDeadline() const { return std::min(deadline_, absl::Now() + deps_.request_limit); }
+  // The context for a question to the scheduler, or null when the call has ended. Until EndQuestion() the inbound
+  // call is not finished: what deps_ points at may go once it is, and the question and its callback need it.
+  std::shared_ptr<grpc::ClientContext> BeginQuestion() {
+    auto context = std::make_shared<grpc::ClientContext>();
+    {
+      absl::MutexLock lock(&mu_);
+      if (ended_) return nullptr;
+      ++open_questions_;
+      question_ = context;
+    }
+    PrepareCall(*context, deps_.channels->security(), std::min(deadline_, absl::Now() + deps_.request_limit));
+    return context;
+  }
+  // The last that a question's callback does.
+  void EndQuestion() {
+    absl::MutexLock lock(&mu_);
+    --open_questions_;
+    FinishIfQuiet();
+  }
 
   void ListNodes(bool first) {
-    ListReachableNodes(*deps_.catalogue, deps_.channels->security(), RequestDeadline(),
+    const std::shared_ptr<grpc::ClientContext> question = BeginQuestion();
+    if (question == nullptr) return;
+    ListReachableNodes(*deps_.catalogue, question,
                        [self = shared_from_this(), first](absl::StatusOr<std::vector<ClusterNode>> nodes) {
-                         if (nodes.ok()) {
-                           self->AddNodes(*nodes);
-                         } else if (first) {
+                         if (nodes.ok()) self->AddNodes(*nodes);
+                         if (nodes.ok() || !first) {
+                           self->After(first);
+                         } else {
                            self->End(nodes.status());
-                           return;
                          }
-                         self->After(first);
+                         self->EndQuestion();
                        });
   }
 
@@ -154,6 +173,7 @@ class Reading final : public grpc::ServerWriteReactor<v1::LogLine>, public std::
     if (first) {
       {
         absl::MutexLock lock(&mu_);
+        if (ended_) return;
         listed_ = true;
       }
       deps_.timers->RunAfter(deps_.settle, [weak = weak_from_this()] {
@@ -222,7 +242,7 @@ class Reading final : public grpc::ServerWriteReactor<v1::LogLine>, public std::
         StartWrite(&out_);
       } else if (listed_ && merge_.done() && !request_.follow()) {
         ended_ = true;
-        Finish(grpc::Status::OK);
+        FinishIfQuiet();
       }
     }
     if (next != nullptr) next->Next();
@@ -234,8 +254,15 @@ class Reading final : public grpc::ServerWriteReactor<v1::LogLine>, public std::
     ended_ = true;
     // Under the lock: a stream leaves logs_ before it goes.
     for (auto& [node_id, log] : logs_) log->Cancel();
+    if (question_ != nullptr) question_->TryCancel();
     end_status_ = ToGrpcStatus(status);
-    if (!writing_) Finish(end_status_);
+    FinishIfQuiet();
+  }
+
+  // The last end of a write or of a question finishes.
+  void FinishIfQuiet() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    if (!ended_ || writing_ || open_questions_ > 0 || std::exchange(finished_, true)) return;
+    Finish(end_status_);
   }
 
   const v1::ReadLogsRequest request_;
@@ -248,8 +275,13 @@ class Reading final : public grpc::ServerWriteReactor<v1::LogLine>, public std::
   bool listed_ ABSL_GUARDED_BY(mu_) = false;
   bool writing_ ABSL_GUARDED_BY(mu_) = false;
   bool ended_ ABSL_GUARDED_BY(mu_) = false;
-  // With which OnWriteDone() finishes when it ended during a write.
+  bool finished_ ABSL_GUARDED_BY(mu_) = false;
+  // With which it is finished once it has ended.
   grpc::Status end_status_ ABSL_GUARDED_BY(mu_);
+  // To the scheduler; two at most: one is asked in the callback of the one before.
+  int open_questions_ ABSL_GUARDED_BY(mu_) = 0;
+  // The last one.
+  std::shared_ptr<grpc::ClientContext> question_ ABSL_GUARDED_BY(mu_);
   LogMerge merge_ ABSL_GUARDED_BY(mu_);
   std::map<std::string, std::unique_ptr<NodeLog>> logs_ ABSL_GUARDED_BY(mu_);
   v1::LogLine out_;

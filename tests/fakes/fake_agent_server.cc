@@ -78,6 +78,12 @@ class FakeAgentServer::Functions final : public pb::Functions::Service {
                       thaw::common::v1::SnapshotInfo* response) override {
     if (const auto checked = fake_.endpoint_.Check(context); !checked.ok()) return checked;
     absl::MutexLock lock(&fake_.mu_);
+    if (fake_.freeze_hangs_) {
+      fake_.frozen_.push_back(request->version_id());
+      const auto never = []() { return false; };
+      while (!context->IsCancelled()) fake_.mu_.AwaitWithTimeout(absl::Condition(&never), kPoll);
+      return grpc::Status::CANCELLED;
+    }
     if (!fake_.freeze_failure_.ok()) return ToGrpcStatus(fake_.freeze_failure_);
     fake_.frozen_.push_back(request->version_id());
     response->set_version_id(request->version_id());
@@ -247,6 +253,10 @@ bool FakeAgentServer::AwaitCancelled(int cancelled) {
 void FakeAgentServer::set_freeze_failure(absl::Status failure) {
   absl::MutexLock lock(&mu_);
   freeze_failure_ = std::move(failure);
+}
+void FakeAgentServer::set_freeze_hangs(bool hangs) {
+  absl::MutexLock lock(&mu_);
+  freeze_hangs_ = hangs;
 }
 std::vector<std::string> FakeAgentServer::frozen() const {
   absl::MutexLock lock(&mu_);

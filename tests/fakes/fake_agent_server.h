@@ -61,6 +61,8 @@ class FakeAgentServer {
 
   // What Freeze() answers: `failure`, or when that is OK a snapshot of the version that was asked for.
   void set_freeze_failure(absl::Status failure) ABSL_LOCKS_EXCLUDED(mu_);
+  // Freeze() never answers: it ends when it is cancelled.
+  void set_freeze_hangs(bool hangs) ABSL_LOCKS_EXCLUDED(mu_);
   std::vector<std::string> frozen() const ABSL_LOCKS_EXCLUDED(mu_);
 
   // What Explain answers for every version; NOT_FOUND at first.
@@ -98,6 +100,7 @@ class FakeAgentServer {
   int log_streams_ ABSL_GUARDED_BY(mu_) = 0;
   absl::Status log_failure_ ABSL_GUARDED_BY(mu_);
   absl::Status freeze_failure_ ABSL_GUARDED_BY(mu_);
+  bool freeze_hangs_ ABSL_GUARDED_BY(mu_) = false;
   std::vector<std::string> frozen_ ABSL_GUARDED_BY(mu_);
   absl::StatusOr<agent::v1::ExplainResponse> explanation_ ABSL_GUARDED_BY(mu_) = absl::NotFoundError("never run here");
   std::map<std::string, std::string> images_ ABSL_GUARDED_BY(mu_);

@@ -128,6 +128,7 @@ class FakeSchedulerServer::Catalogue final : public pb::Catalogue::Service {
   grpc::Status GetFunction(grpc::ServerContext* context, const cat::GetFunctionRequest* request,
                            cat::Function* response) override {
     if (const auto checked = fake_.endpoint_.Check(context); !checked.ok()) return checked;
+    fake_.WaitIfHeld(context, "GetFunction");
     absl::MutexLock lock(&fake_.mu_);
     for (const auto& [id, function] : fake_.functions_) {
       if (id == request->id() || (function.app_name() == request->app_name() && function.name() == request->name())) {
@@ -170,6 +171,7 @@ class FakeSchedulerServer::Catalogue final : public pb::Catalogue::Service {
   grpc::Status ListNodes(grpc::ServerContext* context, const cat::ListNodesRequest*,
                          cat::ListNodesResponse* response) override {
     if (const auto checked = fake_.endpoint_.Check(context); !checked.ok()) return checked;
+    fake_.WaitIfHeld(context, "ListNodes");
     absl::MutexLock lock(&fake_.mu_);
     for (const auto& [id, node] : fake_.nodes_) *response->add_nodes() = node;
     return grpc::Status::OK;
@@ -201,6 +203,37 @@ void FakeSchedulerServer::Stop() {
     stopping_ = true;
   }
   endpoint_.Stop();
+}
+
+void FakeSchedulerServer::Hold(const std::string& method) {
+  absl::MutexLock lock(&mu_);
+  held_method_ = method;
+}
+
+void FakeSchedulerServer::WaitIfHeld(grpc::ServerContext* context, const std::string& method) {
+  absl::MutexLock lock(&mu_);
+  if (held_method_ != method) return;
+  ++held_calls_;
+  const auto released = [&]() { return held_method_ != method; };
+  // The synchronous API tells of a cancellation only when it is asked.
+  while (!mu_.AwaitWithTimeout(absl::Condition(&released), absl::Milliseconds(2))) {
+    if (context->IsCancelled()) {
+      ++held_cancelled_;
+      return;
+    }
+  }
+}
+
+bool FakeSchedulerServer::AwaitHeld(int calls) {
+  absl::MutexLock lock(&mu_);
+  const auto there = [&]() { return held_calls_ >= calls; };
+  return mu_.AwaitWithTimeout(absl::Condition(&there), absl::Seconds(10));
+}
+
+bool FakeSchedulerServer::AwaitHeldCancelled(int calls) {
+  absl::MutexLock lock(&mu_);
+  const auto there = [&]() { return held_cancelled_ >= calls; };
+  return mu_.AwaitWithTimeout(absl::Condition(&there), absl::Seconds(10));
 }
 
 void FakeSchedulerServer::Tell(const pb::LeaseEvents& events) {

@@ -38,6 +38,13 @@ class FakeSchedulerServer {
   void set_time_to_live(absl::Duration time_to_live) ABSL_LOCKS_EXCLUDED(mu_);
   void set_concurrency(int concurrency) ABSL_LOCKS_EXCLUDED(mu_);
 
+  // Calls of that method of the catalogue ("GetFunction", "ListNodes") wait until they are cancelled, or Release().
+  void Hold(const std::string& method) ABSL_LOCKS_EXCLUDED(mu_);
+  void Release() ABSL_LOCKS_EXCLUDED(mu_) { Hold(""); }
+  // Waits, for 10 s at most, until so many calls have been held; until so many of them were cancelled.
+  bool AwaitHeld(int calls) ABSL_LOCKS_EXCLUDED(mu_);
+  bool AwaitHeldCancelled(int calls) ABSL_LOCKS_EXCLUDED(mu_);
+
   int acquired() const ABSL_LOCKS_EXCLUDED(mu_);
   int renewals() const ABSL_LOCKS_EXCLUDED(mu_);
   std::vector<std::string> released() const ABSL_LOCKS_EXCLUDED(mu_);
@@ -54,6 +61,8 @@ class FakeSchedulerServer {
     std::vector<scheduler::v1::LeaseEvents> queue;
   };
 
+  // Returns when the call is to be answered.
+  void WaitIfHeld(grpc::ServerContext* context, const std::string& method) ABSL_LOCKS_EXCLUDED(mu_);
   void Tell(const scheduler::v1::LeaseEvents& events) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   FakeEndpoint endpoint_;
@@ -72,6 +81,9 @@ class FakeSchedulerServer {
   int next_version_ ABSL_GUARDED_BY(mu_) = 1;
   int acquired_ ABSL_GUARDED_BY(mu_) = 0;
   int renewals_ ABSL_GUARDED_BY(mu_) = 0;
+  std::string held_method_ ABSL_GUARDED_BY(mu_);
+  int held_calls_ ABSL_GUARDED_BY(mu_) = 0;
+  int held_cancelled_ ABSL_GUARDED_BY(mu_) = 0;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
 };
 

@@ -412,6 +412,91 @@ TEST_F(LogsTest, ManyLinesComeWholeAndInOrder) {
   for (int i = 0; i < 3000; ++i) EXPECT_THAT(lines[static_cast<std::size_t>(i)], HasSubstr(absl::StrFormat("out %d", i)));
 }
 
+class HeldLogsTest : public LogsTest, public ::testing::WithParamInterface<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Questions, HeldLogsTest, ::testing::Values("GetFunction", "ListNodes"),
+                         [](const auto& info) { return std::string(info.param); });
+
+TEST_P(HeldLogsTest, ReaderThatGoesAwayTakesItsQuestionToTheSchedulerAlong) {
+  scheduler_.Hold(GetParam());
+  grpc::ClientContext context;
+  v1::ReadLogsRequest request;
+  request.mutable_function()->set_id("fn");
+  request.set_follow(true);
+  auto reader = admin_->ReadLogs(&context, request);
+  ASSERT_TRUE(scheduler_.AwaitHeld(1));
+  context.TryCancel();
+  EXPECT_FALSE(reader->Finish().ok());
+  gateway_.reset();
+  EXPECT_TRUE(scheduler_.AwaitHeldCancelled(1));
+  // An answer now would find the gateway gone.
+  scheduler_.Release();
+}
+
+TEST_F(AdminTest, CallsThatAskTheSchedulerDoNotHoldUpTheShutdown) {
+  scheduler_.Hold("ListNodes");
+  // Of the test: without an end of its own such a call would wait for half a minute, an upload for half an hour.
+  const auto deadline = absl::ToChronoTime(absl::Now() + absl::Seconds(20));
+  std::thread finder([&] {
+    grpc::ClientContext context;
+    context.set_deadline(deadline);
+    v1::FindImageRequest request;
+    request.set_image_id(kImage);
+    v1::FindImageResponse response;
+    EXPECT_FALSE(admin_->FindImage(&context, request, &response).ok());
+  });
+  std::thread explainer([&] {
+    grpc::ClientContext context;
+    context.set_deadline(deadline);
+    v1::ExplainFreezingRequest request;
+    request.mutable_function()->set_id("fn");
+    v1::ExplainFreezingResponse response;
+    EXPECT_FALSE(admin_->ExplainFreezing(&context, request, &response).ok());
+  });
+  std::thread pusher([&] {
+    grpc::ClientContext context;
+    context.set_deadline(deadline);
+    v1::PushImageResponse response;
+    auto writer = admin_->PushImage(&context, &response);
+    v1::PushImageRequest part;
+    part.mutable_header()->set_image("app/hello:0.0.1");
+    part.mutable_header()->set_image_id(kImage);
+    writer->Write(part);
+    EXPECT_FALSE(writer->Finish().ok());
+  });
+  EXPECT_TRUE(scheduler_.AwaitHeld(3));
+  const absl::Time began = absl::Now();
+  gateway_->Shutdown();
+  EXPECT_LT(absl::Now() - began, absl::Seconds(10));
+  finder.join();
+  explainer.join();
+  pusher.join();
+  EXPECT_TRUE(scheduler_.AwaitHeldCancelled(3));
+}
+
+TEST_F(AdminTest, FreezeUnderWayDoesNotHoldUpTheShutdownAndAllLeasesAreGivenBack) {
+  ASSERT_TRUE(VersionThatRuns().ok());
+  a_.set_freeze_hangs(true);
+  absl::Status status;
+  std::thread creator([&] {
+    grpc::ClientContext context;
+    context.set_deadline(absl::ToChronoTime(absl::Now() + absl::Seconds(20)));
+    v1::CreateSnapshotRequest request;
+    request.mutable_function()->set_path("app/hello");
+    cat::SnapshotInfo snapshot;
+    status = FromGrpcStatus(admin_->CreateSnapshot(&context, request, &snapshot));
+  });
+  for (int i = 0; i < 500 && a_.frozen().empty(); ++i) absl::SleepFor(absl::Milliseconds(10));
+  EXPECT_EQ(a_.frozen().size(), 1u);
+  const absl::Time began = absl::Now();
+  gateway_->Shutdown();
+  EXPECT_LT(absl::Now() - began, absl::Seconds(10));
+  creator.join();
+  EXPECT_FALSE(status.ok());
+  // The freeze's own lease is given back without waiting for the answer.
+  for (int i = 0; i < 500 && scheduler_.released().size() < 2; ++i) absl::SleepFor(absl::Milliseconds(10));
+  EXPECT_EQ(scheduler_.released().size(), 2u);
+}
+
 TEST_F(AdminTest, ServerInfoSaysWhatIsAllowed) {
   grpc::ClientContext context;
   v1::ServerInfo info;
