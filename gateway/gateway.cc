@@ -118,6 +118,9 @@ struct Gateway::Parts {
   const std::shared_ptr<prometheus::Registry> registry;
   RealClock clock;
   GatewayMetrics metrics;
+  // Before the timers, whose work uses both to the end.
+  absl::Mutex health_mu;
+  std::atomic<bool> stopping{false};
   TimerThread timers;
   ChannelPool channels;
   Admission admission;
@@ -131,8 +134,6 @@ struct Gateway::Parts {
   // Null without --https-listen.
   std::unique_ptr<HttpServer> https;
   std::unique_ptr<RpcServer> rpc;
-  absl::Mutex health_mu;
-  std::atomic<bool> stopping{false};
 };
 
 Gateway::Gateway(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}

@@ -6,6 +6,7 @@
 #include <grpcpp/create_channel.h>
 #include <gtest/gtest.h>
 
+#include <deque>
 #include <fstream>
 #include <sstream>
 #include <thread>
@@ -688,6 +689,24 @@ TEST(GatewayCreateTest, AddressInUseIsSaid) {
   const auto second = Gateway::Create(options, Security::ForTesting(kToken), NullLogger());
   EXPECT_TRUE(absl::IsUnavailable(second.status()));
   EXPECT_THAT(std::string(second.status().message()), HasSubstr("--http-listen"));
+}
+
+TEST(GatewayCreateTest, ManyThatNeverMeetTheirSchedulerComeAndGo) {
+  Options options;
+  options.listen = "127.0.0.1:0";
+  options.http_listen = "127.0.0.1:0";
+  // Nobody listens there, so each looks again and again whether it is ready, to its very end.
+  options.scheduler = "127.0.0.1:1";
+  options.drain_limit = absl::ZeroDuration();
+  std::deque<std::unique_ptr<Gateway>> gateways;
+  for (int i = 0; i < 100; ++i) {
+    auto gateway = Gateway::Create(options, Security::ForTesting(kToken), NullLogger());
+    ASSERT_TRUE(gateway.ok()) << gateway.status();
+    EXPECT_FALSE((*gateway)->Readiness().ok());
+    // Half of them go at once, the others some time later. Whether a look came too late, a thread sanitizer tells.
+    if (i % 2 == 0) gateways.push_back(std::move(*gateway));
+    if (gateways.size() > 20) gateways.pop_front();
+  }
 }
 
 TEST(GatewayCreateTest, BeyondLoopbackNeedsTlsOrTheOperatorsWord) {
