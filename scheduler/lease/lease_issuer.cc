@@ -94,7 +94,9 @@ absl::StatusOr<v1::RenewLeasesResponse> LeaseIssuer::Renew(const v1::RenewLeases
       if (version == nullptr) continue;
       const common::v1::NodeState state = deps_.nodes.StateOf(id->node_id);
       if (state == common::v1::NODE_STATE_UNSPECIFIED || state == common::v1::NODE_STATE_LOST) continue;
-      RETURN_IF_ERROR(deps_.leases.Adopt(request.gateway_id(), lease_id, *version, id->node_id));
+      ASSIGN_OR_RETURN(const LeaseTable::Renewal adopted,
+                       deps_.leases.Adopt(request.gateway_id(), lease_id, *version, id->node_id));
+      if (adopted == LeaseTable::Renewal::kEnded) continue;
       // As in Acquire().
       if (deps_.catalogue.FindVersion(version->version_id()) != version) {
         deps_.leases.Withdraw(lease_id, LeaseEnd::kFunctionChanged);

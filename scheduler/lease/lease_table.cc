@@ -63,15 +63,22 @@ LeaseTable::Renewal LeaseTable::Renew(const std::string& gateway_id, const std::
   return id.has_value() && id->epoch != options_.epoch ? Renewal::kForeign : Renewal::kEnded;
 }
 
-absl::Status LeaseTable::Adopt(const std::string& gateway_id, const std::string& lease_id,
-                               const common::v1::VersionSpec& version, const std::string& node_id) {
+absl::StatusOr<LeaseTable::Renewal> LeaseTable::Adopt(const std::string& gateway_id, const std::string& lease_id,
+                                                      const common::v1::VersionSpec& version,
+                                                      const std::string& node_id) {
   absl::MutexLock lock(&mu_);
+  // Two renewals at the same time may both have found it foreign. Entered twice, it would count twice and leave once.
+  if (const auto it = leases_.find(lease_id); it != leases_.end()) {
+    if (it->second.gateway_id != gateway_id) return Renewal::kEnded;
+    it->second.expires_at = clock_.Now() + options_.time_to_live;
+    return Renewal::kRenewed;
+  }
   if (leases_.size() >= limits::kMaxLeases) return errors::TooMany("leases", limits::kMaxLeases);
   by_key_.try_emplace(KeyOf(gateway_id, version.version_id(), node_id), lease_id);
   Insert(lease_id, Entry{gateway_id, version.function_id(), version.version_id(), node_id,
                          std::uint64_t{version.memory_mib()} << 20, {}});
   metrics_.LeaseGranted(/*adopted=*/true);
-  return absl::OkStatus();
+  return Renewal::kRenewed;
 }
 
 void LeaseTable::Release(const std::string& gateway_id, const std::vector<std::string>& lease_ids) {

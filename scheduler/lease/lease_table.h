@@ -68,9 +68,11 @@ class LeaseTable {
                                     const std::string& node_id) ABSL_LOCKS_EXCLUDED(mu_);
   Renewal Renew(const std::string& gateway_id, const std::string& lease_id) ABSL_LOCKS_EXCLUDED(mu_);
   // Enters a foreign lease as if this process had given it now. Another lease of the same three is kept beside it:
-  // the gateway knows both ids.
-  absl::Status Adopt(const std::string& gateway_id, const std::string& lease_id, const common::v1::VersionSpec& version,
-                     const std::string& node_id) ABSL_LOCKS_EXCLUDED(mu_);
+  // the gateway knows both ids. One that another renewal has entered meanwhile is renewed; kEnded when that one was
+  // another gateway's. RESOURCE_EXHAUSTED at the limit of all leases.
+  absl::StatusOr<Renewal> Adopt(const std::string& gateway_id, const std::string& lease_id,
+                                const common::v1::VersionSpec& version, const std::string& node_id)
+      ABSL_LOCKS_EXCLUDED(mu_);
   // Ids that are not this gateway's are passed over.
   void Release(const std::string& gateway_id, const std::vector<std::string>& lease_ids) ABSL_LOCKS_EXCLUDED(mu_);
 

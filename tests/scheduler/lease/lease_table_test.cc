@@ -147,6 +147,28 @@ TEST_F(LeaseTableTest, AnAdoptedLeaseLivesAsOneOfItsOwn) {
   EXPECT_EQ(testing::MetricValue(registry_, "thaw_scheduler_leases_granted_total{kind=\"adopted\"}"), 1);
 }
 
+TEST_F(LeaseTableTest, ALeaseThatIsAdoptedTwiceIsOneLease) {
+  // Two renewals of one foreign lease at the same time: both find it foreign, and both adopt it.
+  const std::string foreign = LeaseId{DigestId(1), "a", "epoch0", "77"}.Encode();
+  ASSERT_TRUE(table_.Adopt("gw", foreign, Version(1), "a").ok());
+  clock_.Advance(absl::Seconds(6));
+  ASSERT_TRUE(table_.Adopt("gw", foreign, Version(1), "a").ok());
+  EXPECT_EQ(table_.ByNode().at("a").leases, 1u);
+  EXPECT_EQ(testing::MetricValue(registry_, "thaw_scheduler_leases_granted_total{kind=\"adopted\"}"), 1);
+  clock_.Advance(absl::Seconds(6));
+  table_.ExpireDue();
+  EXPECT_EQ(table_.size(), 1u) << "the second one renewed it";
+  table_.Release("gw", {foreign});
+  EXPECT_TRUE(table_.ByNode().empty()) << "or its memory would count against the node for ever";
+}
+
+TEST_F(LeaseTableTest, AnAdoptedLeaseIsNotTakenOverByAnotherGateway) {
+  const std::string foreign = LeaseId{DigestId(1), "a", "epoch0", "77"}.Encode();
+  EXPECT_EQ(table_.Adopt("gw", foreign, Version(1), "a").value(), Renewal::kRenewed);
+  EXPECT_EQ(table_.Adopt("gw2", foreign, Version(1), "a").value(), Renewal::kEnded);
+  EXPECT_EQ(table_.Renew("gw", foreign), Renewal::kRenewed);
+}
+
 TEST_F(LeaseTableTest, AWatcherThatLeftIsToldNothing) {
   Grant("gw", 1, "a");
   const auto watcher = Watch("gw");
