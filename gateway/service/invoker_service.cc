@@ -237,7 +237,9 @@ class InvokeStreamReactor final
   // False when the time was up before.
   bool StopWaiting() ABSL_LOCKS_EXCLUDED(mu_) {
     absl::MutexLock lock(&mu_);
-    return std::exchange(waiting_, Waiting::kNothing) == Waiting::kSend;
+    if (waiting_ != Waiting::kSend) return false;
+    waiting_ = Waiting::kNothing;
+    return true;
   }
 
   void OnTimer() ABSL_LOCKS_EXCLUDED(mu_) {
