@@ -99,20 +99,32 @@ void Run(const FunctionsService::FindVersion& find, std::shared_ptr<v1::InvokeRe
        });
 }
 
+grpc::Status CallerGone() { return grpc::Status(grpc::StatusCode::CANCELLED, "the caller has gone"); }
+
+// Whether a reactor waits for the pool. Who sets it to false goes on with the reactor, and nobody else does: the pool with its
+// answer, or a cancellation, which ends the RPC at once and leaves the pool's work, and its late answer, to themselves. A
+// server that stops waits for its reactors, and a function may take minutes. Shared, as the answer may outlive the reactor.
+using Waiting = std::shared_ptr<std::atomic<bool>>;
+
 class InvokeReactor final : public grpc::ServerUnaryReactor {
  public:
   void Begin(const FunctionsService::FindVersion& find, const v1::InvokeRequest& request, v1::InvokeResponse& response,
              absl::Time deadline) {
     Run(find, std::make_shared<v1::InvokeRequest>(request), deadline, cancellation_,
-        [this, &response](absl::StatusOr<CallResult> result) {
+        [this, &response, waiting = waiting_](absl::StatusOr<CallResult> result) {
+          if (!waiting->exchange(false)) return;
           if (result.ok()) FillResponse(*std::move(result), response);
           Finish(ToAnswer(result.status()));
         });
   }
-  void OnCancel() override { cancellation_->Cancel(); }
+  void OnCancel() override {
+    cancellation_->Cancel();
+    if (waiting_->exchange(false)) Finish(CallerGone());
+  }
   void OnDone() override { delete this; }
 
  private:
+  const Waiting waiting_ = std::make_shared<std::atomic<bool>>(true);
   // Outlives the reactor: the pool may ask after the call has ended.
   const std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();
 };
@@ -141,8 +153,16 @@ class InvokeStreamReactor final : public grpc::ServerBidiReactor<v1::InvokeStrea
                                                    "and nothing was called")));
         return;
       }
+      waiting_->store(true);
+      if (cancellation_->cancelled()) {
+        // Before or while the body came. Either this or OnCancel() ends it.
+        if (waiting_->exchange(false)) Finish(CallerGone());
+        return;
+      }
       Run(find_, std::move(request_), deadline_, cancellation_,
-          [this](absl::StatusOr<CallResult> result) { Answer(std::move(result)); });
+          [this, waiting = waiting_](absl::StatusOr<CallResult> result) {
+            if (waiting->exchange(false)) Answer(std::move(result));
+          });
       return;
     }
     const bool is_start = inbound_.has_start();
@@ -177,7 +197,11 @@ class InvokeStreamReactor final : public grpc::ServerBidiReactor<v1::InvokeStrea
     WriteNext();
   }
 
-  void OnCancel() override { cancellation_->Cancel(); }
+  void OnCancel() override {
+    cancellation_->Cancel();
+    // While something is read or written, that fails and ends it.
+    if (waiting_->exchange(false)) Finish(CallerGone());
+  }
   void OnDone() override { delete this; }
 
  private:
@@ -206,6 +230,7 @@ class InvokeStreamReactor final : public grpc::ServerBidiReactor<v1::InvokeStrea
   const FunctionsService::FindVersion& find_;
   const std::uint64_t max_body_bytes_;
   const absl::Time deadline_;
+  const Waiting waiting_ = std::make_shared<std::atomic<bool>>(false);
   const std::shared_ptr<Cancellation> cancellation_ = std::make_shared<Cancellation>();
   v1::InvokeStreamRequest inbound_;
   v1::InvokeStreamResponse outbound_;
@@ -214,6 +239,33 @@ class InvokeStreamReactor final : public grpc::ServerBidiReactor<v1::InvokeStrea
   bool whole_ = false;
   std::string body_;
   std::size_t offset_ = 0;
+};
+
+class FreezeReactor final : public grpc::ServerUnaryReactor {
+ public:
+  void Begin(const FunctionsService::FindVersion& find, const std::string& version_id, absl::Time deadline,
+             thaw::common::v1::SnapshotInfo& response) {
+    auto end = [this, &response, waiting = waiting_](absl::StatusOr<thaw::common::v1::SnapshotInfo> snapshot) {
+      if (!waiting->exchange(false)) return;
+      if (snapshot.ok()) response = *std::move(snapshot);
+      Finish(ToAnswer(snapshot.status()));
+    };
+    find(version_id, deadline, [end](absl::StatusOr<std::shared_ptr<VersionPool>> pool) mutable {
+      if (pool.ok()) {
+        (*pool)->FreezeNow(std::move(end));
+      } else {
+        end(pool.status());
+      }
+    });
+  }
+  // The freeze goes on: its snapshot is as good without whoever asked for it.
+  void OnCancel() override {
+    if (waiting_->exchange(false)) Finish(CallerGone());
+  }
+  void OnDone() override { delete this; }
+
+ private:
+  const Waiting waiting_ = std::make_shared<std::atomic<bool>>(true);
 };
 
 // Reads on the disk's executor, writes one line at a time, and, when following, looks again after a pause. The three
@@ -312,22 +364,13 @@ grpc::ServerUnaryReactor* FunctionsService::Invoke(grpc::CallbackServerContext* 
 
 grpc::ServerUnaryReactor* FunctionsService::Freeze(grpc::CallbackServerContext* context, const v1::FreezeRequest* request,
                                                    thaw::common::v1::SnapshotInfo* response) {
-  auto* reactor = context->DefaultReactor();
   if (const absl::Status admitted = security_->CheckToken(*context); !admitted.ok()) {
-    reactor->Finish(ToGrpcStatus(admitted));
-    return reactor;
+    auto* refused = context->DefaultReactor();
+    refused->Finish(ToGrpcStatus(admitted));
+    return refused;
   }
-  find_(request->version_id(), DeadlineOf(*context, options_.longest_freeze),
-        [reactor, response](absl::StatusOr<std::shared_ptr<VersionPool>> pool) {
-          if (!pool.ok()) {
-            reactor->Finish(ToAnswer(pool.status()));
-            return;
-          }
-          (*pool)->FreezeNow([reactor, response](absl::StatusOr<thaw::common::v1::SnapshotInfo> snapshot) {
-            if (snapshot.ok()) *response = *std::move(snapshot);
-            reactor->Finish(ToAnswer(snapshot.status()));
-          });
-        });
+  auto* reactor = new FreezeReactor();
+  reactor->Begin(find_, request->version_id(), DeadlineOf(*context, options_.longest_freeze), *response);
   return reactor;
 }
 

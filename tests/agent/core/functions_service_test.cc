@@ -1,119 +1,153 @@
+// The service over real gRPC, and a pool of fakes: callers who go, and a server that stops.
 #include "agent/service/functions_service.h"
 
-#include <gmock/gmock.h>
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <memory>
 #include <string>
+#include <thread>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "common/executor/thread_pool.h"
+#include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
 #include "common/executor/timer_thread.h"
-#include "common/rpc/client.h"
 #include "common/rpc/server.h"
-#include "common/rpc/status.h"
-#include "common/status/reasons.h"
 #include "tests/agent/core/version_pool_fixture.h"
+#include "thaw/agent/v1/agent.grpc.pb.h"
 
 namespace thaw::agent {
 namespace {
 
-using ::testing::HasSubstr;
+// For what takes a moment where it works, and minutes where it does not.
+constexpr absl::Duration kSoon = absl::Seconds(2);
+constexpr absl::Duration kGrace = absl::Milliseconds(100);
 
-// The service on a real server; whoever asks for a version is counted and told that it is nowhere.
 class FunctionsServiceTest : public VersionPoolTest {
  protected:
   FunctionsServiceTest() {
-    const auto find = [this](const std::string&, absl::Time,
-                             absl::AnyInvocable<void(absl::StatusOr<std::shared_ptr<VersionPool>>)> done) {
-      ++found_;
-      done(WithReason(absl::UnavailableError("no such version here"), reason::kFunctionNotFound));
-    };
-    service_ = std::make_unique<FunctionsService>(FunctionsService::Options(), security_, versions_, find, disk_, timers_);
-    auto server = RpcServer::Start({.listen_address = "127.0.0.1:0"}, *security_, {service_.get()});
-    EXPECT_TRUE(server.ok()) << server.status();
-    server_ = *std::move(server);
-    stub_ = v1::Functions::NewStub(security_->NewChannel(absl::StrCat("127.0.0.1:", server_->port())));
+    // gRPC's deadlines are in real time.
+    clock_.Advance(absl::Now() - clock_.Now());
+    pools_ = std::make_unique<Pool>(options_, Deps());
+    pool_ = pools_->Apply(MakeState());
+    service_ = std::make_unique<FunctionsService>(
+        FunctionsService::Options(), security_, *pools_,
+        [this](const std::string&, absl::Time, absl::AnyInvocable<void(absl::StatusOr<std::shared_ptr<VersionPool>>)> done) {
+          done(pool_);
+          arrived_.Notify();
+        },
+        starts_, timers_);
+    RpcServer::Options options;
+    options.listen_address = "127.0.0.1:0";
+    server_ = *RpcServer::Start(options, *security_, {service_.get()});
+    stub_ = v1::Functions::NewStub(channels_->Get(absl::StrCat("127.0.0.1:", server_->port())));
+    PrepareCall(context_, channels_->security(), absl::Now() + absl::Seconds(30));
+  }
+  ~FunctionsServiceTest() override {
+    if (caller_.joinable()) caller_.join();
   }
 
-  std::unique_ptr<grpc::ClientContext> Context() const {
-    auto context = std::make_unique<grpc::ClientContext>();
-    PrepareCall(*context, *security_, absl::Now() + absl::Seconds(20));
-    return context;
+  void CallUnary() {
+    caller_ = std::thread([this] {
+      v1::InvokeRequest request;
+      request.set_version_id("v1");
+      v1::InvokeResponse response;
+      status_ = stub_->Invoke(&context_, request, &response);
+    });
+    arrived_.WaitForNotification();
+  }
+  void CallStreamed() {
+    caller_ = std::thread([this] {
+      const auto stream = stub_->InvokeStream(&context_);
+      v1::InvokeStreamRequest request;
+      request.mutable_start()->set_version_id("v1");
+      request.set_last(true);
+      stream->Write(request);
+      stream->WritesDone();
+      v1::InvokeStreamResponse response;
+      while (stream->Read(&response)) continue;
+      status_ = stream->Finish();
+    });
+    arrived_.WaitForNotification();
+  }
+  void Freeze() {
+    caller_ = std::thread([this] {
+      v1::FreezeRequest request;
+      request.set_version_id("v1");
+      thaw::common::v1::SnapshotInfo response;
+      status_ = stub_->Freeze(&context_, request, &response);
+    });
+    arrived_.WaitForNotification();
   }
 
-  static v1::InvokeStreamRequest Start() {
-    v1::InvokeStreamRequest part;
-    part.mutable_start()->set_version_id("v");
-    return part;
-  }
-  static v1::InvokeStreamRequest Chunk(bool last) {
-    v1::InvokeStreamRequest part;
-    part.set_chunk("half of it");
-    part.set_last(last);
-    return part;
+  // Stops the server; how long that took.
+  absl::Duration StopServer() {
+    const absl::Time begun = absl::Now();
+    server_->Shutdown(kGrace);
+    const absl::Duration took = absl::Now() - begun;
+    caller_.join();
+    EXPECT_FALSE(status_.ok());
+    return took;
   }
 
-  const std::shared_ptr<const Security> security_ = Security::ForTesting("a token of sixteen");
-  std::atomic<int> found_ = 0;
-  Pool versions_{PoolOptions(), Deps()};
-  ThreadPool disk_{ThreadPool::Options{.threads = 1}};
+  const std::shared_ptr<const Security> security_ = Security::ForTesting("token");
+  const std::shared_ptr<ChannelPool> channels_ = std::make_shared<ChannelPool>(security_);
   TimerThread timers_;
+  std::unique_ptr<Pool> pools_;
   std::unique_ptr<FunctionsService> service_;
   std::unique_ptr<RpcServer> server_;
   std::unique_ptr<v1::Functions::Stub> stub_;
+  grpc::ClientContext context_;
+  absl::Notification arrived_;
+  std::thread caller_;
+  grpc::Status status_;
 };
 
-TEST_F(FunctionsServiceTest, AStreamWhoseLastMessageSaysSoIsCalled) {
-  const auto context = Context();
-  auto stream = stub_->InvokeStream(context.get());
-  ASSERT_TRUE(stream->Write(Start()));
-  ASSERT_TRUE(stream->Write(Chunk(/*last=*/true)));
-  stream->WritesDone();
-  EXPECT_TRUE(absl::IsUnavailable(FromGrpcStatus(stream->Finish())));
-  EXPECT_EQ(found_, 1);
+TEST_F(FunctionsServiceTest, AStopDoesNotWaitForAFunctionThatHangs) {
+  CallUnary();
+  starts_.RunAll();
+  ASSERT_EQ(starter_.functions.at(0)->pending.size(), 1u);
+  EXPECT_LT(StopServer(), kSoon);
+  // Its answer comes when nobody is left to have it.
+  starter_.functions.at(0)->AnswerOk();
+  EXPECT_EQ(pool_->Load().idle, 1u);
 }
 
-TEST_F(FunctionsServiceTest, AStreamThatEndsBeforeItsLastMessageCallsNothing) {
-  const auto context = Context();
-  auto stream = stub_->InvokeStream(context.get());
-  ASSERT_TRUE(stream->Write(Start()));
-  ASSERT_TRUE(stream->Write(Chunk(/*last=*/false)));
-  stream->WritesDone();
-  const absl::Status status = FromGrpcStatus(stream->Finish());
-  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
-  EXPECT_THAT(std::string(status.message()), HasSubstr("nothing was called"));
-  EXPECT_FALSE(WasSent(status));
-  EXPECT_EQ(found_, 0);
+TEST_F(FunctionsServiceTest, AStopDoesNotWaitForAStreamedCallOfAFunctionThatHangs) {
+  CallStreamed();
+  starts_.RunAll();
+  ASSERT_EQ(starter_.functions.at(0)->pending.size(), 1u);
+  EXPECT_LT(StopServer(), kSoon);
+  starter_.functions.at(0)->AnswerOk();
+  EXPECT_EQ(pool_->Load().idle, 1u);
 }
 
-TEST_F(FunctionsServiceTest, NothingComesAfterTheLastMessage) {
-  const auto context = Context();
-  auto stream = stub_->InvokeStream(context.get());
-  ASSERT_TRUE(stream->Write(Start()));
-  ASSERT_TRUE(stream->Write(Chunk(/*last=*/true)));
-  stream->Write(Chunk(/*last=*/true));
-  stream->WritesDone();
-  EXPECT_TRUE(absl::IsInvalidArgument(FromGrpcStatus(stream->Finish())));
-  EXPECT_EQ(found_, 0);
+TEST_F(FunctionsServiceTest, AStopDoesNotWaitForAFreeze) {
+  Freeze();
+  ASSERT_EQ(wanted_.size(), 1u);
+  EXPECT_LT(StopServer(), kSoon);
+  Deny(kForEver, "too late");
 }
 
-// The reading of a stream that was reset ends before the call is known to be cancelled.
-TEST_F(FunctionsServiceTest, ACallerThatGoesInTheMiddleOfABodyCallsNothing) {
-  for (int i = 0; i < 300; ++i) {
-    const auto context = Context();
-    auto stream = stub_->InvokeStream(context.get());
-    ASSERT_TRUE(stream->Write(Start()));
-    ASSERT_TRUE(stream->Write(Chunk(/*last=*/false)));
-    context->TryCancel();
-    EXPECT_FALSE(stream->Finish().ok());
-  }
-  // Ends what the server still has of them.
-  server_->Shutdown(absl::Seconds(5));
-  EXPECT_EQ(found_, 0);
+TEST_F(FunctionsServiceTest, ACancelledCallLeavesThePoolsQueue) {
+  CallUnary();
+  EXPECT_EQ(pool_->Load().waiting, 1u);
+  context_.TryCancel();
+  caller_.join();
+  EXPECT_EQ(status_.error_code(), grpc::StatusCode::CANCELLED);
+  server_->Shutdown(absl::Seconds(20));
+  EXPECT_EQ(pool_->Load().waiting, 0u);
+}
+
+TEST_F(FunctionsServiceTest, ACancelledStreamedCallLeavesThePoolsQueue) {
+  CallStreamed();
+  EXPECT_EQ(pool_->Load().waiting, 1u);
+  context_.TryCancel();
+  caller_.join();
+  server_->Shutdown(absl::Seconds(20));
+  EXPECT_EQ(pool_->Load().waiting, 0u);
 }
 
 }  // namespace
