@@ -22,6 +22,8 @@ using thaw::common::v1::CheckpointPolicy;
 constexpr absl::Duration kExitNewsWait = absl::Milliseconds(200);
 constexpr absl::Duration kResetLimit = absl::Seconds(10);
 constexpr absl::Duration kSlotRetryPause = absl::Seconds(5);
+// After an additional instance could not be started, how long those that serve are left to it.
+constexpr absl::Duration kExtraStartPause = absl::Seconds(5);
 constexpr double kMeanWeight = 0.2;
 
 void Blend(absl::Duration& mean, absl::Duration seen) {
@@ -323,6 +325,7 @@ void VersionPool::ConsiderStart(Actions& actions) {
       }
     }
     if (!ShouldStartInstance(input)) return;
+    if (input.serving + input.starting > 0 && deps_.clock.Now() < next_extra_start_) return;
     if (!StartOne(actions)) {
       // With others coming, the call's turn comes too; alone it needs room made.
       if (input.serving + input.starting == 0) actions.Add([self = shared_from_this()] { self->MakeRoomOrFail(); });
@@ -419,9 +422,18 @@ void VersionPool::OnStarted(const InstancePtr& instance, absl::StatusOr<StartedI
       FinishRetirement(actions);
       return;
     }
-    // Whoever waited while this start went wrong is told: trying again for each of them would take as long each time.
-    // Not by a stand-in's: who is to be frozen still serves them.
-    if (instance->id() != stand_in_) FailWaiters(started.status(), actions);
+    const bool others = std::any_of(instances_.begin(), instances_.end(), [](const auto& entry) {
+      const InstanceState state = entry.second->state();
+      return !entry.second->reserved && (state == InstanceState::kStarting || state == InstanceState::kIdle ||
+                                         state == InstanceState::kBusy || state == InstanceState::kCheckpointing);
+    });
+    if (others) {
+      // Those go on serving the queue, or have yet to say whether they can; the next attempt is not made at once.
+      next_extra_start_ = deps_.clock.Now() + kExtraStartPause;
+    } else {
+      // Whoever waited while this start went wrong is told: trying again for each of them would take as long each time.
+      FailWaiters(started.status(), actions);
+    }
     FreezeGranted(actions);
     FinishRetirement(actions);
     return;

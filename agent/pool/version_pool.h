@@ -306,6 +306,8 @@ class VersionPool : public std::enable_shared_from_this<VersionPool> {
   absl::Duration mean_container_ ABSL_GUARDED_BY(mu_);
   absl::Duration mean_restore_ ABSL_GUARDED_BY(mu_);
   absl::Duration mean_cold_start_ ABSL_GUARDED_BY(mu_);
+  // No instance beside one that serves or starts is started before: the last attempt failed.
+  absl::Time next_extra_start_ ABSL_GUARDED_BY(mu_) = absl::InfinitePast();
   // The instance whose checkpoint was asked for or is under way; "" for none.
   std::string checkpoint_instance_ ABSL_GUARDED_BY(mu_);
   // Started to serve while that one is frozen; empty when none was, for the checkpoint that was granted last.

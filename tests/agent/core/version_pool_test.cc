@@ -89,6 +89,42 @@ TEST_F(VersionPoolTest, FailedStartTellsAllThatWaited) {
   EXPECT_EQ(memory_.reserved(), 0u);
 }
 
+TEST_F(VersionPoolTest, FailedStartOfOneMoreLeavesTheQueueToTheInstanceThatServes) {
+  const auto first = InvokeAndStart();
+  const auto second = Invoke();
+  const auto third = Invoke();
+  clock_.Advance(absl::Seconds(3));  // Longer than the cold start that is expected.
+  starter_.next_result = WithReason(absl::DeadlineExceededError("never listened"), reason::kFunctionNeverListened);
+  EXPECT_EQ(starts_.RunAll(), 1);
+  EXPECT_FALSE(second->has_value()) << "an instance of the version serves";
+  EXPECT_FALSE(third->has_value());
+
+  // Not again at once, but in time.
+  clock_.Advance(absl::Seconds(1));
+  EXPECT_EQ(starts_.RunAll(), 0);
+  starter_.next_result = absl::OkStatus();
+  clock_.Advance(absl::Seconds(5));
+  EXPECT_EQ(starts_.RunAll(), 1);
+  ASSERT_EQ(starter_.functions.size(), 2u);
+  starter_.functions[1]->AnswerOk();
+  EXPECT_TRUE(Succeeded(second));
+
+  for (int i = 0; i < 2; ++i) starter_.functions[0]->AnswerOk();
+  EXPECT_TRUE(Succeeded(first));
+}
+
+TEST_F(VersionPoolTest, LastOfSeveralStartsThatFailTellsAllThatWaited) {
+  starter_.next_result = WithReason(absl::FailedPreconditionError("no image"), reason::kImageUnavailable);
+  InvokeAndStart();
+  const auto call = Invoke();
+  starts_.RunAll();
+  ASSERT_TRUE(call->has_value());
+  // A version of which nothing serves is not held back by an earlier failure.
+  starter_.next_result = absl::OkStatus();
+  EXPECT_FALSE(InvokeAndStart()->has_value());
+  EXPECT_EQ(starter_.functions.size(), 1u);
+}
+
 TEST_F(VersionPoolTest, BrokenCallIsNotSentAgainAndItsInstanceIsReplaced) {
   const auto call = InvokeAndStart();
   BreakCall(*starter_.functions[0]);
