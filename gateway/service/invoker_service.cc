@@ -21,6 +21,9 @@ namespace thaw::gateway {
 namespace {
 
 constexpr char kUseStream[] = "use InvokeStream";
+// How long after the end of a stream that was not marked as whole a broken connection may still be noticed: the two come
+// from the same pass over the transport.
+constexpr absl::Duration kBreakNewsWait = absl::Milliseconds(10);
 
 // All of a call but its body.
 absl::StatusOr<Call> CallFrom(const grpc::CallbackServerContext& context, const v1::InvokeRequest& request) {
@@ -205,7 +208,7 @@ class InvokeStreamReactor final
 
  private:
   // What the client has to do before limit_.
-  enum class Waiting { kNothing, kSend, kReadAnswer };
+  enum class Waiting { kNothing, kSend, kReadAnswer, kNewsOfABreak };
 
   // The longest time in which so many bytes may be on their way, but for a pause.
   absl::Duration Pace(std::size_t bytes) const {
@@ -243,6 +246,8 @@ class InvokeStreamReactor final
   }
 
   void OnTimer() ABSL_LOCKS_EXCLUDED(mu_) {
+    bool news_of_a_break = false;
+    bool gone = false;
     {
       absl::MutexLock lock(&mu_);
       timer_ = 0;
@@ -251,12 +256,24 @@ class InvokeStreamReactor final
         SetTimer();
         return;
       }
-      if (std::exchange(waiting_, Waiting::kNothing) == Waiting::kReadAnswer) {
+      const Waiting waited = std::exchange(waiting_, Waiting::kNothing);
+      if (waited == Waiting::kNewsOfABreak) {
+        news_of_a_break = true;
+        gone = cancelled_;
+      } else if (waited == Waiting::kReadAnswer) {
         // A status would have to wait behind the parts that are not read. Under the lock: the context goes after
         // OnDone(), which takes it.
         context_.TryCancel();
         return;
       }
+    }
+    if (news_of_a_break) {
+      if (gone) {
+        Finish(ToGrpcStatus(CallerGone()));
+      } else {
+        StartInvocation();
+      }
+      return;
     }
     // OnReadDone() stays away from now on, so no other thread touches what was received. It goes at once: a client
     // that does not take its status either must not hold it.
@@ -310,10 +327,25 @@ class InvokeStreamReactor final
                                      reason::kInvalidField, {{"field", "start"}})));
       return;
     }
+    if (whole_) {
+      StartInvocation();
+      return;
+    }
+    // A client of before `last`, or one that died in the middle of its body: then OnCancel() is on its way.
+    absl::MutexLock lock(&mu_);
+    waiting_ = Waiting::kNewsOfABreak;
+    limit_ = deps_.clock->Now() + kBreakNewsWait;
+    // Sooner than what the timer was set for.
+    if (timer_ != 0) deps_.timers->Cancel(timer_);
+    SetTimer();
+  }
+
+  void StartInvocation() {
     // The call counts its body itself from here on.
     reservation_.Reset();
     call_->max_answer_bytes = invoker_.options().max_body_bytes;
-    // This reaction keeps the reactor alive until Start() has returned.
+    // gRPC keeps the reactor until Finish() and the callbacks are over: self_.
+    const auto self = shared_from_this();
     auto invocation =
         invoker_.Start(std::move(*call_), [this](Outcome outcome) { OnOutcome(std::move(outcome)); });
     bool cancelled;

@@ -428,6 +428,26 @@ TEST_F(GatewayTest, HeadersThatAreNoUtf8LoseNothing) {
   EXPECT_EQ(grpc.response.headers(0).value(), "caf\xc3\xa9");
 }
 
+// To the server the stream of a client that died looks at first like one that ended.
+TEST_F(GatewayTest, AClientThatGoesInTheMiddleOfABodyCallsNothing) {
+  scheduler_.AddNode("a", a_.address());
+  Start();
+  ASSERT_TRUE(Invoke().status.ok()) << "there is a lease: nothing else would hold a call back";
+  for (int i = 0; i < 300; ++i) {
+    grpc::ClientContext context;
+    auto stream = invoker_->InvokeStream(&context);
+    v1::InvokeStreamRequest part;
+    part.mutable_start()->mutable_function()->set_id(kFunction);
+    ASSERT_TRUE(stream->Write(part));
+    part.set_chunk("half of it");
+    ASSERT_TRUE(stream->Write(part));
+    context.TryCancel();
+    EXPECT_FALSE(stream->Finish().ok());
+  }
+  gateway_->Shutdown();
+  EXPECT_EQ(a_.calls(), 1);
+}
+
 // What comes after `last` is a mistake of the client's, whatever it is.
 TEST_F(GatewayTest, NothingComesAfterAStreamsLastMessage) {
   scheduler_.AddNode("a", a_.address());
