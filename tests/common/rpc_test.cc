@@ -1,3 +1,4 @@
+#include <gmock/gmock.h>
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
 #include <grpcpp/generic/generic_stub.h>
@@ -19,10 +20,14 @@
 #include "common/rpc/server.h"
 #include "common/rpc/status.h"
 #include "common/status/reasons.h"
-#include "google/protobuf/descriptor.h"
+#include "tests/support/standard_services.h"
 
 namespace thaw {
 namespace {
+
+using testing::Answers;
+using ::testing::Contains;
+using ::testing::ElementsAre;
 
 TEST(Reasons, DetailsSurviveTheWire) {
   absl::Status status = WithRetryAfter(
@@ -57,14 +62,25 @@ TEST(Times, SurviveTheWire) {
   EXPECT_EQ(FromProto(ToProto(absl::Milliseconds(2500))), absl::Milliseconds(2500));
 }
 
+TEST(RpcServer, HealthIsAskedOverTheWireAndTurnsWithTheServer) {
+  const auto security = Security::ForTesting("a token of this test");
+  const auto server = RpcServer::Start({.listen_address = "127.0.0.1:0"}, *security, {});
+  ASSERT_TRUE(server.ok()) << server.status();
+  const auto channel = testing::PlainChannel((*server)->port());
+  EXPECT_THAT(testing::AskHealth(channel), Answers("SERVING"));
+  (*server)->SetServing(false);
+  EXPECT_THAT(testing::AskHealth(channel), Answers("NOT_SERVING"));
+  (*server)->SetServing(true);
+  EXPECT_THAT(testing::AskHealth(channel), Answers("SERVING"));
+}
+
 TEST(RpcServer, ReflectionCanDescribeTheHealthService) {
   const auto security = Security::ForTesting("a token of this test");
   const auto server = RpcServer::Start({.listen_address = "127.0.0.1:0"}, *security, {});
   ASSERT_TRUE(server.ok()) << server.status();
-  const auto* pool = google::protobuf::DescriptorPool::generated_pool();
-  const auto* health = pool->FindServiceByName("grpc.health.v1.Health");
-  ASSERT_NE(health, nullptr);
-  EXPECT_NE(health->FindMethodByName("Check"), nullptr);
+  const auto channel = testing::PlainChannel((*server)->port());
+  EXPECT_THAT(testing::ListServices(channel), Answers(Contains("grpc.health.v1.Health")));
+  EXPECT_THAT(testing::DescribeService(channel, "grpc.health.v1.Health"), Answers(ElementsAre("Check", "Watch")));
 }
 
 class SecurityTest : public ::testing::Test {

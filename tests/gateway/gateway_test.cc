@@ -23,18 +23,24 @@
 #include "tests/fakes/fake_scheduler_server.h"
 #include "tests/gateway/agent_process.h"
 #include "tests/gateway/raw_http_client.h"
+#include "tests/support/standard_services.h"
 #include "thaw/gateway/v1/gateway.grpc.pb.h"
 
 namespace thaw::gateway {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
+using ::thaw::testing::Answers;
 using ::thaw::testing::AgentProcess;
+using ::thaw::testing::AskHealth;
+using ::thaw::testing::DescribeService;
 using ::thaw::testing::FakeAgentServer;
 using ::thaw::testing::FakeSchedulerServer;
+using ::thaw::testing::ListServices;
 using ::thaw::testing::RawHttpClient;
 
 constexpr char kToken[] = "a-token-for-tests";
@@ -610,6 +616,26 @@ TEST_F(GatewayTest, HealthAndReadiness) {
   // Warm traffic goes on without it, so it stays ready.
   scheduler_.Stop();
   EXPECT_EQ(client.Get("/readyz").status, 200);
+}
+
+TEST_F(GatewayTest, TheHealthServiceTurnsWithReadiness) {
+  scheduler_.Stop();
+  StartAlone();
+  EXPECT_THAT(AskHealth(channel_), Answers("NOT_SERVING"));
+  scheduler_.Start();
+  ASSERT_TRUE(AwaitReady());
+  // It is told a moment later than /readyz, which asks.
+  EXPECT_TRUE(Eventually([this] { return AskHealth(channel_).value_or("") == "SERVING"; }));
+}
+
+TEST_F(GatewayTest, ReflectionListsAndDescribesItsServices) {
+  Start();
+  const auto services = ListServices(channel_);
+  EXPECT_THAT(services, Answers(Contains("thaw.gateway.v1.Invoker")));
+  EXPECT_THAT(services, Answers(Contains("thaw.gateway.v1.Admin")));
+  EXPECT_THAT(services, Answers(Contains("grpc.health.v1.Health")));
+  EXPECT_THAT(DescribeService(channel_, "thaw.gateway.v1.Invoker"), Answers(Contains("Invoke")));
+  EXPECT_THAT(DescribeService(channel_, "thaw.gateway.v1.Admin"), Answers(Contains("ListNodes")));
 }
 
 TEST_F(GatewayTest, MetricsAgreeWithWhatHappened) {

@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "tests/support/standard_services.h"
 #include "tests/system/engine_proxy.h"
 #include "tests/system/suite.h"
 
@@ -72,6 +73,30 @@ TEST_F(NodeFaultTest, NoDockerEngine_AgentEndsAndSaysWhatIsMissing) {
   EXPECT_TRUE(absl::StrContains(words, dir + "/no.sock")) << words;
   EXPECT_TRUE(absl::StrContains(words, "systemctl start docker")) << words;
   RunCommand({"rm", "-rf", dir});
+}
+
+// What an operator asks first when something is wrong.
+TEST_F(NodeFaultTest, EveryPartTellsItsHealthAndItsServices) {
+  const struct {
+    const char* part;
+    std::shared_ptr<grpc::Channel> channel;
+    std::vector<std::string> services;
+  } parts[] = {
+      {"gateway", grpc::CreateChannel(cluster().gateway_address(), grpc::InsecureChannelCredentials()),
+       {"thaw.gateway.v1.Admin", "thaw.gateway.v1.Invoker"}},
+      {"scheduler", PlainChannel(cluster().scheduler_port()),
+       {"thaw.scheduler.v1.Catalogue", "thaw.scheduler.v1.Leases", "thaw.scheduler.v1.Membership"}},
+      {"agent", PlainChannel(cluster().agent_port("a")),
+       {"thaw.agent.v1.Functions", "thaw.agent.v1.Images", "thaw.agent.v1.Snapshots"}},
+  };
+  for (const auto& [part, channel, services] : parts) {
+    SCOPED_TRACE(part);
+    EXPECT_THAT(AskHealth(channel), Answers("SERVING"));
+    EXPECT_THAT(ListServices(channel), Answers(::testing::IsSupersetOf(services)));
+    for (const std::string& service : services) {
+      EXPECT_THAT(DescribeService(channel, service), Answers(::testing::Not(::testing::IsEmpty()))) << service;
+    }
+  }
 }
 
 TEST_F(NodeFaultTest, EngineThatVanishes_NodeSaysSo_AndCallsGoElsewhere_UntilItIsBack) {

@@ -1,4 +1,5 @@
 // Two and three agents' stores and engines, connected by the real services over loopback.
+#include <gmock/gmock.h>
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
 #include <gtest/gtest.h>
@@ -27,6 +28,7 @@
 #include "common/status/reasons.h"
 #include "tests/agent/snapshot/sample_tree.h"
 #include "tests/fakes/fake_container_runtime.h"
+#include "tests/support/standard_services.h"
 
 namespace thaw::agent {
 namespace {
@@ -40,6 +42,8 @@ using ::thaw::testing::PageLikeBytes;
 using ::thaw::testing::TempDir;
 using ::thaw::testing::WriteFile;
 using ::thaw::testing::WriteSampleTree;
+using ::testing::Contains;
+using ::thaw::testing::Answers;
 using Op = FakeContainerRuntime::Op;
 
 constexpr char kToken[] = "0123456789abcdef-test";
@@ -209,6 +213,17 @@ class TransferTest : public ::testing::Test {
   const std::string source_ = dir_.Sub("source");
   Node a_{"a", dir_.path()}, b_{"b", dir_.path()}, c_{"c", dir_.path()};
 };
+
+TEST_F(TransferTest, HealthAndReflectionAreAnsweredWithoutTheClustersToken) {
+  const auto channel = thaw::testing::PlainChannel(a_.server->port());
+  EXPECT_THAT(thaw::testing::AskHealth(channel), Answers("SERVING"));
+  a_.server->SetServing(false);
+  EXPECT_THAT(thaw::testing::AskHealth(channel), Answers("NOT_SERVING"));
+  const auto services = thaw::testing::ListServices(channel);
+  EXPECT_THAT(services, Answers(Contains("thaw.agent.v1.Snapshots")));
+  EXPECT_THAT(services, Answers(Contains("thaw.agent.v1.Images")));
+  EXPECT_THAT(thaw::testing::DescribeService(channel, "thaw.agent.v1.Images"), Answers(Contains("ImportImage")));
+}
 
 // --- snapshots ---
 

@@ -20,6 +20,7 @@
 #include "scheduler/service/services.h"
 #include "tests/scheduler/support/scheduler_client.h"
 #include "tests/scheduler/support/test_scheduler.h"
+#include "tests/support/standard_services.h"
 
 namespace thaw::scheduler {
 namespace {
@@ -28,8 +29,10 @@ using testing::DigestId;
 using testing::NodeClient;
 using testing::SchedulerClient;
 using testing::TestScheduler;
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::thaw::testing::Answers;
 
 class ServiceTest : public ::testing::Test {
  protected:
@@ -136,6 +139,17 @@ TEST_F(ServiceTest, EveryMethodRefusesACallWithoutTheClustersToken) {
             grpc::StatusCode::OK);
   EXPECT_EQ(CallEmpty(client_->channel(), "/thaw.scheduler.v1.Membership/Connect", testing::kTestToken),
             grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+TEST_F(ServiceTest, HealthAndReflectionAreAnsweredWithoutTheClustersToken) {
+  const auto channel = thaw::testing::PlainChannel(server_->port());
+  EXPECT_THAT(thaw::testing::AskHealth(channel), Answers("SERVING"));
+  const auto services = thaw::testing::ListServices(channel);
+  for (const char* service : {"Catalogue", "Leases", "Membership"}) {
+    const std::string name = absl::StrCat("thaw.scheduler.v1.", service);
+    EXPECT_THAT(services, Answers(Contains(name)));
+    EXPECT_THAT(thaw::testing::DescribeService(channel, name), Answers(::testing::Not(::testing::IsEmpty())));
+  }
 }
 
 TEST_F(ServiceTest, SecretsAreSetListedWithoutValuesDeletedAndGoWithTheirApp) {
