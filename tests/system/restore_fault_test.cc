@@ -4,13 +4,19 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "common/rpc/status.h"
+#include "tests/support/holding_proxy.h"
+#include "tests/support/standard_services.h"
 #include "tests/system/suite.h"
+#include "thaw/agent/v1/agent.grpc.pb.h"
 
 namespace thaw::testing {
 namespace {
@@ -25,14 +31,28 @@ class RestoreFaultTest : public ClusterTest {
     Cluster::Options options;
     options.agent_flags = {"--restore-limit=3s"};
     options.criu_wrapper = THAW_CRIU_WRAPPER;
+    // The others reach `a` through it.
+    proxy_ = std::make_unique<HoldingProxy>();
+    options.node_flags["a"] = {absl::StrCat("--advertise=127.0.0.1:", proxy_->port())};
     return options;
   }
-  // A function with its snapshot on `a`; its id.
-  std::string FrozenOnA() {
+  void SetUp() override {
+    ClusterTest::SetUp();
+    if (proxy_ != nullptr && !HasFatalFailure()) proxy_->SetTarget(cluster().agent_port("a"));
+  }
+  static void TearDownTestSuite() {
+    ClusterTest::TearDownTestSuite();
+    proxy_.reset();
+  }
+  // A function with its snapshot on `a`; its id. `first` is the body of the first call.
+  std::string FrozenOnA(const std::string& first = "") {
     TestFunction function;
     function.image = NativeImage("serve");
     function.memory_mib = 64;
     const std::string id = Create(function);
+    if (!first.empty()) {
+      EXPECT_TRUE(cluster().Invoke(id, first, "a").ok());
+    }
     snapshot_ = Freeze(id, "a");
     token_ = TokenOf(cluster().Invoke(id, "", "a"));
     return id;
@@ -79,8 +99,27 @@ class RestoreFaultTest : public ClusterTest {
     ASSERT_TRUE(cluster().AwaitNode(node, NODE_STATE_READY));
   }
 
+  double Received(const std::string& node) {
+    return cluster().AgentMetric(node, "thaw_agent_transfer_received_bytes_total", {"kind=\"snapshot\""});
+  }
+  // What the node answers another that asks it for the snapshot's manifest.
+  absl::Status AskForManifest(const std::string& node) {
+    const auto channel = PlainChannel(cluster().agent_port(node));
+    grpc::ClientContext context;
+    context.set_deadline(absl::ToChronoTime(absl::Now() + absl::Seconds(20)));
+    context.AddMetadata("thaw-cluster-token",
+                        std::string(absl::StripAsciiWhitespace(ReadFileOrEmpty(cluster().token_file()))));
+    thaw::agent::v1::GetManifestRequest request;
+    request.set_snapshot_id(snapshot_);
+    thaw::agent::v1::Manifest manifest;
+    return FromGrpcStatus(thaw::agent::v1::Snapshots::NewStub(channel)->GetManifest(&context, request, &manifest));
+  }
+
+  static std::unique_ptr<HoldingProxy> proxy_;
   std::string snapshot_, token_;
 };
+
+std::unique_ptr<HoldingProxy> RestoreFaultTest::proxy_;
 
 TEST_F(RestoreFaultTest, CriuThatFailsToRestore_FallsBackToColdWithTheReason) {
   const std::string id = FrozenOnA();
@@ -184,28 +223,38 @@ TEST_F(RestoreFaultTest, FlippedByteOnOneHolder_IsFetchedFromTheOther) {
 }
 
 TEST_F(RestoreFaultTest, AgentKilledDuringAFetch_NoHalfSnapshotNoOrphan_NodeWorksAgain) {
-  const std::string id = FrozenOnA();
-  const double sent = cluster().AgentMetric("a", "thaw_agent_transfer_sent_bytes_total", {"kind=\"snapshot\""});
+  const std::string id = FrozenOnA("noise 16");
   ASSERT_TRUE(cluster().AwaitSlots("b", 1));
-  // The holder stands still, so that the fetch does.
-  cluster().agent("a").Signal(SIGSTOP);
-  std::thread caller([&] { (void)cluster().Invoke(id, "", "b", absl::Seconds(10)); });
-  const bool begun = Eventually([&] {
-    return cluster().AgentMetric("b", "thaw_agent_instances", {"state=\"starting\""}) >= 1;
-  });
+  const double received = Received("b");
+  const std::size_t chunks = Names(Store("b") + "/chunks").size();
+  // Of sixteen megabytes that do not compress, two come; then the fetch stands still.
+  proxy_->HoldAfter(2 << 20);
+  std::thread caller([&] { (void)cluster().Invoke(id, "", "b", absl::Seconds(60)); });
+  const bool midway = Eventually([&] { return proxy_->holding() && Received("b") > received; });
+  const double came = Received("b") - received;
   cluster().KillNode("b", /*with_containers=*/false);
-  cluster().agent("a").Signal(SIGCONT);
+  const std::size_t chunks_left = Names(Store("b") + "/chunks").size();
+  const bool manifest_left = fs::exists(Store("b") + "/manifests/" + snapshot_);
+  proxy_->Release();
   caller.join();
-  EXPECT_TRUE(begun) << "the kill came in the middle of the start";
-  EXPECT_EQ(cluster().AgentMetric("a", "thaw_agent_transfer_sent_bytes_total", {"kind=\"snapshot\""}), sent);
-  EXPECT_FALSE(fs::exists(Store("b") + "/manifests/" + snapshot_));
+  ASSERT_TRUE(midway) << "b was killed while chunks came";
+  EXPECT_GT(came, 0);
+  EXPECT_LT(came, 16 << 20);
+  EXPECT_GT(chunks_left, chunks) << "a part of the snapshot was on b's disk";
+  EXPECT_FALSE(manifest_left);
+
   RestartNode("b");
-  ASSERT_TRUE(cluster().AwaitNode("a", NODE_STATE_READY));
   ExpectNothingHalf("b", id);
   ExpectNoOrphans("b");
+  EXPECT_FALSE(fs::exists(Store("b") + "/manifests/" + snapshot_));
+  EXPECT_FALSE(Holds(id, "b")) << "the catalogue counts it as no holder";
+  EXPECT_TRUE(absl::IsNotFound(AskForManifest("b"))) << AskForManifest("b") << ": b has nothing to serve";
+  EXPECT_TRUE(AskForManifest("a").ok()) << AskForManifest("a");
   const Answer after = cluster().Invoke(id, "", "b");
   EXPECT_TRUE(StartedAs(after, gw::START_KIND_RESTORED_REMOTE));
   EXPECT_EQ(TokenOf(after), token_);
+  EXPECT_TRUE(Eventually([&] { return Holds(id, "b"); }));
+  EXPECT_TRUE(AskForManifest("b").ok()) << AskForManifest("b");
 }
 
 TEST_F(RestoreFaultTest, AgentKilledDuringARestore_NoOrphan_NodeWorksAgain) {

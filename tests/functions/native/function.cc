@@ -87,6 +87,20 @@ void Eat(long megabytes) {
   }
 }
 
+// What makes a snapshot large in the store too.
+void Noise(long megabytes) {
+  for (long i = 0; i < megabytes; ++i) {
+    char* memory = static_cast<char*>(malloc(1 << 20));
+    // getrandom() gives large pieces in parts.
+    for (std::size_t at = 0; at < 1 << 20;) {
+      const ssize_t got = getrandom(memory + at, (1 << 20) - at, 0);
+      if (got < 0) abort();
+      at += static_cast<std::size_t>(got);
+    }
+    held_memory.push_back(memory);
+  }
+}
+
 // What the order gives; `status` and `raw` may be changed. With `raw` the text goes out as it is.
 std::string Obey(const std::string& order, int& status, bool& raw) {
   const std::size_t blank = order.find(' ');
@@ -114,6 +128,10 @@ std::string Obey(const std::string& order, int& status, bool& raw) {
   if (word == "eat") {
     Eat(atol(argument.c_str()));
     return "ate";
+  }
+  if (word == "noise") {
+    Noise(atol(argument.c_str()));
+    return "noisy";
   }
   if (word == "status") {
     status = atoi(argument.c_str());
