@@ -58,7 +58,8 @@ endfunction()
 #           [SERIAL] [ENVIRONMENT NAME=VALUE …])
 #
 # A GoogleTest binary `<name>`; each of its cases is one ctest entry, except in SERIAL ones (host and
-# system tests share a Docker Engine and costly fixtures), whose binary is one entry that runs alone.
+# system tests share a Docker Engine and costly fixtures), whose binary is one entry that runs alone; skipped where all
+# of its cases were (tests/support/serial_main.cc).
 function(thaw_test)
   cmake_parse_arguments(ARG "SERIAL" "NAME;TIMEOUT" "SRCS;DEPS;LABELS;ENVIRONMENT" ${ARGN})
   if(NOT ARG_LABELS)
@@ -69,13 +70,19 @@ function(thaw_test)
   endif()
   add_executable(${ARG_NAME} ${ARG_SRCS})
   target_include_directories(${ARG_NAME} PRIVATE "${PROJECT_SOURCE_DIR}")
-  target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS} GTest::gtest GTest::gmock GTest::gtest_main)
+  target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS} GTest::gtest GTest::gmock)
+  if(ARG_SERIAL)
+    target_sources(${ARG_NAME} PRIVATE "${PROJECT_SOURCE_DIR}/tests/support/serial_main.cc")
+  else()
+    target_link_libraries(${ARG_NAME} PRIVATE GTest::gtest_main)
+  endif()
   thaw_set_warnings(${ARG_NAME})
   target_compile_options(${ARG_NAME} PRIVATE -Wno-conversion)
   thaw_add_tsan_mutexes(${ARG_NAME})
   if(ARG_SERIAL)
     add_test(NAME ${ARG_NAME} COMMAND ${ARG_NAME})
-    set_tests_properties(${ARG_NAME} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT} RUN_SERIAL TRUE)
+    set_tests_properties(${ARG_NAME} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT} RUN_SERIAL TRUE
+      SKIP_RETURN_CODE 77)
     if(ARG_ENVIRONMENT)
       set_tests_properties(${ARG_NAME} PROPERTIES ENVIRONMENT "${ARG_ENVIRONMENT}")
     endif()
