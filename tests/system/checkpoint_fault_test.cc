@@ -11,6 +11,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/rpc/client.h"
 #include "tests/system/suite.h"
 
 namespace thaw::testing {
@@ -126,19 +127,24 @@ TEST_F(CheckpointFaultTest, CriuThatFailsToDump_FunctionServesOn_NothingIsPublis
 
 TEST_F(CheckpointFaultTest, CriuThatHangsInADump_IsKilledAtItsLimit_AndCallsMeanwhileWait) {
   const std::string id = CreateNative();
-  ASSERT_TRUE(cluster().Invoke(id, "", "a").ok());
+  const Answer before = cluster().Invoke(id, "", "a");
+  ASSERT_TRUE(before.ok()) << before.status;
   SetCriuFault("a", id, "dump hang");
   CallUntilAsked(id, "a", 2);
   ASSERT_TRUE(AwaitCriuFault("a", id));
-  // This call comes in the middle of the dump.
+  // This call comes in the middle of the dump: it neither starts another instance nor finds this one gone.
+  const std::string failed = "event=checkpoint_failed version=" + VersionOf(id);
+  ASSERT_FALSE(absl::StrContains(cluster().Log("a"), failed)) << "the dump is still under way";
   const Answer during = cluster().Invoke(id, "", "a");
-  EXPECT_TRUE(during.ok()) << during.status;
-  EXPECT_TRUE(Eventually([&] {
-    return absl::StrContains(cluster().Log("a"), "event=checkpoint_failed version=" + VersionOf(id));
-  }));
+  EXPECT_TRUE(StartedAs(during, gw::START_KIND_WARM));
+  EXPECT_EQ(during.start.instance_id(), before.start.instance_id());
+  EXPECT_GT(FromProto(during.start.phases().queue()), absl::Milliseconds(100)) << "it waited";
+  EXPECT_TRUE(Eventually([&] { return absl::StrContains(cluster().Log("a"), failed); }));
   EXPECT_TRUE(absl::StrContains(cluster().Log("a"), "DEADLINE_EXCEEDED"));
   EXPECT_TRUE(cluster().Snapshots(id).empty());
-  EXPECT_TRUE(cluster().Invoke(id, "", "a").ok());
+  const Answer after = cluster().Invoke(id, "", "a");
+  EXPECT_TRUE(StartedAs(after, gw::START_KIND_WARM));
+  EXPECT_EQ(after.start.instance_id(), before.start.instance_id());
   ExpectNothingHalf("a", id);
   SetCriuFault("a", id, "");
 }
