@@ -40,6 +40,7 @@
 #include "agent/service/images_service.h"
 #include "agent/service/snapshots_service.h"
 #include "agent/snapshot/disk_store.h"
+#include "agent/snapshot/laid_out.h"
 #include "agent/start/restorer.h"
 #include "agent/start/thaw_starter.h"
 #include "agent/transfer/grpc_peers.h"
@@ -179,6 +180,7 @@ class Agent::Parts final : public PoolEvents, public SchedulerCommands {
   std::unique_ptr<UnixSlotInitConnector> connector_;
   std::unique_ptr<DiskSnapshotStore> store_;
   VersionNews version_news_;
+  std::unique_ptr<LaidOutSnapshots> laid_out_;
   std::unique_ptr<SchedulerLink> link_;
   std::unique_ptr<GrpcPeers> peers_;
   std::unique_ptr<ImageFetcher> image_fetcher_;
@@ -313,7 +315,7 @@ absl::Status Agent::Parts::Start() {
     pool_->Apply(state);
   }
   Recovery recovery(options_.node_id,
-                    Recovery::Deps{*runtime_, *connector_, *restorer_, *pool_, *metrics_, clock_, paths_, tools_, log_});
+                    Recovery::Deps{*runtime_, *connector_, *restorer_, *pool_, *metrics_, clock_, paths_, tools_, log_, *store_});
   RETURN_IF_ERROR(recovery.Run(clock_.Now() + kRecoveryLimit));
   for (const VersionState& state : known) pool_->Apply(state);
   RETURN_IF_ERROR(Serve());
@@ -342,8 +344,18 @@ absl::Status Agent::Parts::OpenStore() {
     transfer_metrics_->CountQuarantined();
     // While the store is being opened there is no link yet; the registration says what is here.
     if (snapshots_ != nullptr) snapshots_->ReportGone(snapshot_id, reason);
+    // Also those that only shared a damaged chunk; recovery sees to what was found at the start.
+    if (housekeeping_ != nullptr) {
+      Later(*housekeeping_, "remove_laid_out", [this, snapshot_id] {
+        const absl::Status removed = laid_out_->RemoveUnlessStored(snapshot_id);
+        if (!removed.ok()) {
+          log_->error("event=laid_out_snapshot_not_removed snapshot={} error=\"{}\"", snapshot_id, removed.ToString());
+        }
+      });
+    }
   };
   ASSIGN_OR_RETURN(store_, DiskSnapshotStore::Open(std::move(options)));
+  laid_out_ = std::make_unique<LaidOutSnapshots>(*store_, paths_);
   for (const auto& [snapshot_id, reason] : store_->recovery().quarantined) {
     log_->error("event=snapshot_quarantined_at_start snapshot={} reason=\"{}\"", snapshot_id, reason);
   }
@@ -569,12 +581,8 @@ void Agent::Parts::OnCheckpointGrant(const thaw::scheduler::v1::CheckpointGrant&
 
 void Agent::Parts::OnRemoveSnapshot(const std::string& snapshot_id) {
   Later(*housekeeping_, "remove_snapshot", [this, snapshot_id] {
-    const absl::StatusOr<v1::Manifest> manifest = store_->GetManifest(snapshot_id);
-    const absl::Status removed = store_->Remove(snapshot_id);
+    const absl::Status removed = laid_out_->RemoveSnapshot(snapshot_id);
     if (!removed.ok()) log_->error("event=snapshot_not_removed snapshot={} error=\"{}\"", snapshot_id, removed.ToString());
-    if (!manifest.ok()) return;
-    std::error_code error;
-    fs::remove_all(absl::StrCat(paths_.Cracdata(manifest->info().version_id()), "/", snapshot_id), error);
   });
 }
 

@@ -20,6 +20,7 @@
 #include "agent/checkpoint/refusal.h"
 #include "agent/instance/diagnosis.h"
 #include "agent/invoke/declared_request.h"
+#include "agent/snapshot/laid_out.h"
 #include "agent/start/given.h"
 #include "agent/start/thaw_starter.h"
 #include "common/ids/ids.h"
@@ -339,6 +340,8 @@ absl::StatusOr<Checkpointer::Published> CriuCheckpointer::Publish(const Checkpoi
   // What was dumped here need not be laid out again from its chunks. Should the rename fail, it will be.
   std::filesystem::rename(frozen.dump_dir,
                           absl::StrCat(deps_.paths.Cracdata(spec.version_id()), "/", manifest->info().id()), error);
+  // Removed again meanwhile, by a person say? Then its memory image goes as well.
+  LaidOutSnapshots(deps_.store, deps_.paths).RemoveUnlessStored(manifest->info().id()).IgnoreError();
   Published published;
   published.snapshot = manifest->info();
   published.canary_slot = std::move(canary_slot);

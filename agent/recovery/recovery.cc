@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "agent/container/slot_spec.h"
 #include "agent/container/tools.h"
+#include "agent/snapshot/laid_out.h"
 #include "common/status/status_macros.h"
 
 namespace thaw::agent {
@@ -125,6 +126,9 @@ void Recovery::RemoveHalfDone() {
       deps_.metrics.removed_half_dumps->Increment();
     }
   }
+  // Given up while the agent was dying, or by one that left these behind.
+  const std::size_t unstored = LaidOutSnapshots(deps_.store, deps_.paths).RemoveAllUnstored();
+  if (unstored != 0) deps_.log->info("event=laid_out_snapshots_removed count={}", unstored);
 }
 
 }  // namespace thaw::agent

@@ -9,6 +9,7 @@
 #include "agent/container/runtime.h"
 #include "agent/metrics.h"
 #include "agent/pool/pool.h"
+#include "agent/snapshot/store.h"
 #include "agent/start/restorer.h"
 #include "agent/state/paths.h"
 #include "common/clock/clock.h"
@@ -20,7 +21,7 @@ namespace thaw::agent {
 //
 // Kept: a running instance that listens, and an empty slot, of a version that is still known. Everything else goes:
 // containers that stand still or whose init does not answer, checkpoints and restores that were under way, canaries, slot
-// directories without a container, half dumps, half laid-out snapshots. Calls that were under way are lost; their callers
+// directories without a container, half dumps, half laid-out snapshots, and laid-out ones that the store does not have. Calls that were under way are lost; their callers
 // were told by the broken connection. Installed tools that no kept container has mounted go too. The snapshot store
 // cleans up after itself when it is opened.
 class Recovery {
@@ -36,6 +37,7 @@ class Recovery {
     // Those that new slots get, as InstallTools() names them.
     std::string tools;
     std::shared_ptr<spdlog::logger> log;
+    SnapshotStore& store;
   };
   Recovery(std::string node_id, const Deps& deps) : node_id_(std::move(node_id)), deps_(deps) {}
 

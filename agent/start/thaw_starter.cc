@@ -224,6 +224,7 @@ absl::StatusOr<v1::Manifest> ThawStarter::LayOut(const std::string& snapshot_id,
                                                  absl::Time deadline) {
   absl::StatusOr<v1::Manifest> manifest = deps_.store.GetManifest(snapshot_id);
   if (absl::IsDataLoss(manifest.status())) {
+    RemoveLaidOut(snapshot_id);
     deps_.snapshots.ReportGone(snapshot_id, std::string(manifest.status().message()));
   }
   RETURN_IF_ERROR(manifest.status());
@@ -247,7 +248,13 @@ absl::StatusOr<v1::Manifest> ThawStarter::LayOut(const std::string& snapshot_id,
     std::filesystem::remove_all(dir, error);
   }
   ready = deps_.store.Materialize(snapshot_id, dir);
-  if (ready.ok()) return manifest;
+  if (ready.ok()) {
+    // Whoever removes a snapshot takes the store's copy first and then looks for what is laid out: it may have looked
+    // before this was.
+    manifest = deps_.store.GetManifest(snapshot_id);
+    if (!manifest.ok()) RemoveLaidOut(snapshot_id);
+    return manifest;
+  }
   if (absl::IsDataLoss(ready)) {
     const absl::Status quarantined = deps_.store.Quarantine(snapshot_id, ready.message());
     deps_.log->error("event=snapshot_quarantined snapshot={} error=\"{}\" quarantine=\"{}\"", snapshot_id, ready.ToString(),
@@ -271,6 +278,7 @@ absl::Status ThawStarter::CheckCured(const VersionState& version, const v1::Mani
   }
   const absl::Status uncured = Uncured(snapshot_id);
   const absl::Status quarantined = deps_.store.Quarantine(snapshot_id, uncured.message());
+  RemoveLaidOut(snapshot_id);
   deps_.log->error("event=snapshot_uncured snapshot={} quarantine=\"{}\"", snapshot_id, quarantined.ToString());
   deps_.snapshots.ReportGone(snapshot_id, std::string(uncured.message()));
   return uncured;
@@ -283,10 +291,18 @@ void ThawStarter::CountRestoreFailure(const std::string& snapshot_id, const absl
     restore_failures_.erase(snapshot_id);
   }
   const absl::Status quarantined = deps_.store.Quarantine(snapshot_id, status.message());
+  RemoveLaidOut(snapshot_id);
   deps_.log->error("event=snapshot_given_up snapshot={} failures={} quarantine=\"{}\"", snapshot_id, kMaxRestoreFailures,
                    quarantined.ToString());
   deps_.snapshots.ReportGone(snapshot_id, absl::StrCat("failed to restore ", kMaxRestoreFailures,
                                                        " times in a row: ", status.message()));
+}
+
+void ThawStarter::RemoveLaidOut(const std::string& snapshot_id) {
+  const absl::Status removed = laid_out_.RemoveUnlessStored(snapshot_id);
+  if (!removed.ok()) {
+    deps_.log->error("event=laid_out_snapshot_not_removed snapshot={} error=\"{}\"", snapshot_id, removed.ToString());
+  }
 }
 
 absl::Status ThawStarter::ResetSlot(std::unique_ptr<Slot>& slot) {

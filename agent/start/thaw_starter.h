@@ -12,6 +12,7 @@
 #include "agent/cpu/node_cpu.h"
 #include "agent/metrics.h"
 #include "agent/snapshot/key_locks.h"
+#include "agent/snapshot/laid_out.h"
 #include "agent/snapshot/store.h"
 #include "agent/start/restorer.h"
 #include "agent/start/sources.h"
@@ -87,8 +88,12 @@ class ThawStarter final : public InstanceStarter {
                                                                 absl::Time call_deadline);
   void CountRestoreFailure(const std::string& snapshot_id, const absl::Status& status) ABSL_LOCKS_EXCLUDED(mu_);
 
+  // What was given up, or removed meanwhile, leaves no memory image behind.
+  void RemoveLaidOut(const std::string& snapshot_id);
+
   const Options options_;
   const Deps deps_;
+  LaidOutSnapshots laid_out_{deps_.store, deps_.paths};
   // By snapshot: two starts of one version must not lay it out, or remove a damaged copy, at once. Verifying needs none of
   // it.
   KeyLocks laying_out_;

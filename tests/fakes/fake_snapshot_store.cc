@@ -75,6 +75,11 @@ void FakeSnapshotStore::DamageLaidOut(const std::string& target_dir) {
   laid_out_.at(target_dir).second = true;
 }
 
+void FakeSnapshotStore::OnMaterialized(std::function<void()> hook) {
+  absl::MutexLock lock(&mu_);
+  on_materialized_ = std::move(hook);
+}
+
 void FakeSnapshotStore::ForgetLaidOut(const std::string& target_dir) {
   absl::MutexLock lock(&mu_);
   laid_out_.erase(target_dir);
@@ -252,6 +257,17 @@ absl::Status FakeSnapshotStore::Adopt(const v1::Manifest& manifest) {
 
 absl::Status FakeSnapshotStore::Materialize(const std::string& snapshot_id, const std::string& target_dir) {
   RunHook(Op::kMaterialize);
+  RETURN_IF_ERROR(LayOut(snapshot_id, target_dir));
+  std::function<void()> hook;
+  {
+    absl::MutexLock lock(&mu_);
+    hook = on_materialized_;
+  }
+  if (hook) hook();
+  return absl::OkStatus();
+}
+
+absl::Status FakeSnapshotStore::LayOut(const std::string& snapshot_id, const std::string& target_dir) {
   absl::MutexLock lock(&mu_);
   RETURN_IF_ERROR(Begin(Op::kMaterialize));
   if (laid_out_.count(target_dir) != 0) return absl::OkStatus();

@@ -55,6 +55,8 @@ class FakeSnapshotStore final : public agent::SnapshotStore {
   void DamageChunk(const std::string& sha256);
   void DamageManifest(const std::string& snapshot_id);
   void DamageLaidOut(const std::string& target_dir);
+  // Called after each Materialize() that laid something out, without a lock, before it returns.
+  void OnMaterialized(std::function<void()> hook);
   // As if the directory were removed from outside. In-memory trees only.
   void ForgetLaidOut(const std::string& target_dir);
 
@@ -88,6 +90,7 @@ class FakeSnapshotStore final : public agent::SnapshotStore {
   };
 
   void RunHook(Op op) ABSL_LOCKS_EXCLUDED(mu_);
+  absl::Status LayOut(const std::string& snapshot_id, const std::string& target_dir) ABSL_LOCKS_EXCLUDED(mu_);
   // Counts the call; the failure that the test has arranged, if any.
   absl::Status Begin(Op op) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::StatusOr<agent::v1::Manifest> Get(const std::string& snapshot_id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -106,6 +109,7 @@ class FakeSnapshotStore final : public agent::SnapshotStore {
   // Target to snapshot and whether it was damaged since.
   std::map<std::string, std::pair<std::string, bool>> laid_out_ ABSL_GUARDED_BY(mu_);
   std::vector<std::pair<std::string, std::string>> quarantined_ ABSL_GUARDED_BY(mu_);
+  std::function<void()> on_materialized_ ABSL_GUARDED_BY(mu_);
   std::map<Op, std::vector<absl::Status>> failures_ ABSL_GUARDED_BY(mu_);
   std::map<Op, std::function<void()>> hooks_ ABSL_GUARDED_BY(mu_);
   std::map<Op, int> calls_ ABSL_GUARDED_BY(mu_);

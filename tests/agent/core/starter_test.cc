@@ -258,6 +258,28 @@ TEST_F(StarterTest, SnapshotThatFailsThreeTimesIsGivenUp) {
     EXPECT_EQ(started->record.kind, StartKind::kCold);
   }
   EXPECT_EQ(source_->gone, std::vector<std::string>{snapshot_id_});
+  EXPECT_FALSE(fs::exists(LaidOut())) << "a memory image that nobody will restore";
+}
+
+TEST_F(StarterTest, ASnapshotWhoseManifestIsDamagedLeavesNoDirectory) {
+  HoldSnapshot();
+  ASSERT_TRUE(store_.Materialize(snapshot_id_, LaidOut()).ok());
+  store_.DamageManifest(snapshot_id_);
+  source_->result = absl::NotFoundError("no holder answered");
+  const auto started = Start();
+  ASSERT_TRUE(started.ok()) << started.status();
+  EXPECT_EQ(started->record.kind, StartKind::kCold);
+  EXPECT_FALSE(fs::exists(LaidOut()));
+}
+
+TEST_F(StarterTest, ASnapshotRemovedWhileItIsLaidOutLeavesNoDirectory) {
+  HoldSnapshot();
+  source_->result = absl::NotFoundError("no holder answered");
+  store_.OnMaterialized([this] { ASSERT_TRUE(store_.Remove(snapshot_id_).ok()); });
+  const auto started = Start();
+  ASSERT_TRUE(started.ok()) << started.status();
+  EXPECT_EQ(started->record.kind, StartKind::kCold);
+  EXPECT_FALSE(fs::exists(LaidOut()));
 }
 
 TEST_F(StarterTest, ASnapshotWithoutWordOfItsRandomNumbersIsGivenUpAndNotFetchedAgain) {
@@ -279,6 +301,7 @@ TEST_F(StarterTest, ASnapshotWithoutWordOfItsRandomNumbersIsGivenUpAndNotFetched
   EXPECT_EQ(source_->gone, std::vector<std::string>{id}) << "so that the cluster makes another";
   ASSERT_EQ(store_.quarantined().size(), 1u);
   EXPECT_EQ(store_.quarantined()[0].first, id);
+  EXPECT_FALSE(fs::exists(absl::StrCat(root_, "/versions/v1/cracdata/", id)));
 }
 
 TEST_F(StarterTest, ASnapshotWithoutWordOfItsRandomNumbersIsRestoredWhereThatIsAccepted) {
