@@ -23,6 +23,7 @@
 #include "agent/container/docker_runtime.h"
 #include "agent/container/tools.h"
 #include "agent/engine/crac_engine.h"
+#include "agent/image/image_garbage.h"
 #include "agent/instance/unix_slot_init.h"
 #include "agent/invoke/unix_function_dialer.h"
 #include "agent/metrics.h"
@@ -67,6 +68,7 @@ constexpr absl::Duration kRecoveryLimit = absl::Minutes(2);
 constexpr absl::Duration kImageLimit = absl::Minutes(10);
 constexpr absl::Duration kHealthInterval = absl::Seconds(5);
 constexpr absl::Duration kGaugeInterval = absl::Milliseconds(500);
+constexpr absl::Duration kSweepInterval = absl::Seconds(30);
 
 std::uint64_t DefaultMemoryBudget() {
   std::ifstream meminfo("/proc/meminfo");
@@ -153,6 +155,10 @@ class Agent::Parts final : public PoolEvents, public SchedulerCommands {
                    absl::AnyInvocable<void(absl::StatusOr<std::shared_ptr<VersionPool>>)> done);
   // Has the image brought here ahead of the first call, on the transfers' executor.
   void BringImage(const VersionState& state) ABSL_LOCKS_EXCLUDED(mu_);
+  // Of the versions with that image.
+  std::vector<VersionState> StatesWith(const std::string& image_id) const;
+  // Removes images that no version needs, now and again after a while.
+  void SweepImages();
   void CheckHealth() ABSL_LOCKS_EXCLUDED(mu_);
   void UpdateGauges();
   // On the housekeeping executor, or an error in the log.
@@ -186,6 +192,7 @@ class Agent::Parts final : public PoolEvents, public SchedulerCommands {
   std::unique_ptr<ImageFetcher> image_fetcher_;
   std::unique_ptr<SnapshotFetcher> snapshot_fetcher_;
   std::unique_ptr<NodeImages> images_;
+  std::unique_ptr<ImageGarbage> image_garbage_;
   std::unique_ptr<NodeSnapshots> snapshots_;
   std::unique_ptr<UnixFunctionDialer> dialer_;
   CriuEngine criu_engine_;
@@ -242,7 +249,19 @@ absl::Status Agent::Parts::Start() {
   link_ = std::make_unique<SchedulerLink>(link, channels_, *this, *timers_, *metrics_, log_);
   peers_ = std::make_unique<GrpcPeers>(channels_);
   image_fetcher_ = std::make_unique<ImageFetcher>(*runtime_, *peers_, *transfer_metrics_);
-  images_ = std::make_unique<NodeImages>(*image_fetcher_, clock_, options_.node_id);
+  images_ = std::make_unique<NodeImages>(
+      *image_fetcher_, clock_, options_.node_id,
+      [this](const std::string& image_id, const std::string& reference, bool brought) {
+        image_garbage_->Noted(image_id, reference, brought);
+      });
+  image_garbage_ = std::make_unique<ImageGarbage>(
+      ImageGarbage::Options{paths_.Images(), options_.unused_image_time},
+      ImageGarbage::Deps{*runtime_, *images_, [this](const std::string& image_id) { return !StatesWith(image_id).empty(); },
+                         [this] { return link_->connected(); },
+                         [this](const std::string& image_id) {
+                           for (const VersionState& state : StatesWith(image_id)) BringImage(state);
+                         },
+                         *metrics_->images_removed, clock_, log_});
   ASSIGN_OR_RETURN(const std::vector<std::string> image_ids, runtime_->ListImageIds(clock_.Now() + kEngineLimit));
   images_->AddKnown(image_ids);
   utsname host;
@@ -322,6 +341,7 @@ absl::Status Agent::Parts::Start() {
   link_->Start();
   CheckHealth();
   UpdateGauges();
+  SweepImages();
   return absl::OkStatus();
 }
 
@@ -386,7 +406,12 @@ absl::Status Agent::Parts::Serve() {
       },
       *disk_, *timers_, [this](const std::string& version_id) { return explainer_->Explain(version_id); });
   snapshots_service_ = std::make_unique<SnapshotsService>(*store_, security_, *disk_, *transfer_metrics_);
-  images_service_ = std::make_unique<ImagesService>(*runtime_, security_, *exports_, *transfer_metrics_);
+  ImagesService::Options images;
+  images.on_asked_for = [this](const std::string& image_id) { image_garbage_->AskedFor(image_id); };
+  images.on_brought = [this](const std::string& image_id, const std::string& reference) {
+    image_garbage_->Noted(image_id, reference, /*brought=*/true);
+  };
+  images_service_ = std::make_unique<ImagesService>(images, *runtime_, security_, *exports_, *transfer_metrics_);
   ASSIGN_OR_RETURN(metrics_server_, MetricsServer::Create(options_.metrics_listen, registry_));
   RpcServer::Options server;
   server.listen_address = options_.listen;
@@ -521,6 +546,7 @@ thaw::scheduler::v1::Heartbeat Agent::Parts::MakeHeartbeat() {
 }
 
 void Agent::Parts::OnConnected(const std::vector<std::string>& live_versions) {
+  image_garbage_->Connected();
   const std::set<std::string> live(live_versions.begin(), live_versions.end());
   for (const VersionState& state : pool_->States()) {
     if (!live.contains(state.spec().version_id())) OnVersionRemoved(state.spec().version_id());
@@ -536,12 +562,15 @@ void Agent::Parts::OnVersionState(const VersionState& state) {
 
 void Agent::Parts::BringImage(const VersionState& state) {
   const std::string& image_id = state.spec().image_id();
-  if (image_id.empty() || images_->IsKnown(image_id)) return;
+  // What was seen a while ago may have been removed, by a person or by another agent on the same engine.
+  if (image_id.empty() || images_->IsTrusted(image_id)) return;
   {
     absl::MutexLock lock(&mu_);
     if (!images_coming_.insert(image_id).second) return;
   }
-  Later(*transfers_, "bring_image", [this, state, image_id] {
+  // The scheduler has heard of it.
+  const bool told = images_->IsKnown(image_id);
+  Later(*transfers_, "bring_image", [this, state, image_id, told] {
     const absl::Status brought = images_->Ensure(state, clock_.Now() + kImageLimit).status();
     {
       absl::MutexLock lock(&mu_);
@@ -552,9 +581,28 @@ void Agent::Parts::BringImage(const VersionState& state) {
       log_->warn("event=image_not_here image={} error=\"{}\"", image_id, brought.ToString());
       return;
     }
+    if (told) return;
     thaw::scheduler::v1::NodeMessage held;
     held.mutable_image_held()->set_image_id(image_id);
     link_->Send(std::move(held));
+  });
+}
+
+std::vector<VersionState> Agent::Parts::StatesWith(const std::string& image_id) const {
+  std::vector<VersionState> states;
+  for (VersionState& state : pool_->States()) {
+    if (state.spec().image_id() == image_id) states.push_back(std::move(state));
+  }
+  return states;
+}
+
+void Agent::Parts::SweepImages() {
+  const absl::Duration pause = std::clamp(options_.unused_image_time / 4, absl::Milliseconds(500), kSweepInterval);
+  timers_->RunAfter(pause, [this] {
+    Later(*housekeeping_, "sweep_images", [this] {
+      image_garbage_->Sweep();
+      SweepImages();
+    });
   });
 }
 

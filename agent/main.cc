@@ -48,6 +48,8 @@ int main(int argc, char** argv) {
   thaw::AddDuration(app, "--dump-limit", options.dump_limit, "the longest a checkpoint may take");
   thaw::AddDuration(app, "--listen-limit", options.listen_limit, "the longest a cold start may take to open its socket");
   thaw::AddDuration(app, "--spare-slot-time", options.spare_slot_time, "how long an empty slot beyond need is kept");
+  thaw::AddDuration(app, "--unused-image-time", options.unused_image_time,
+                    "how long an image stays that no version needs any more; inf: for ever");
   thaw::AddDuration(app, "--stop-grace", options.stop_grace, "how long running calls may go on at a stop");
   app.add_option("--port-file", options.port_file, "written with the bound ports once the agent serves");
   app.add_option("--log-level", options.log_level)->capture_default_str();

@@ -113,6 +113,11 @@ AgentMetrics::AgentMetrics(prometheus::Registry& registry) {
                          .Help("Cold starts because this node's CPU lacks what the version's snapshot relies on")
                          .Register(registry)
                          .Add({});
+  images_removed = &prometheus::BuildCounter()
+                        .Name("thaw_agent_images_removed_total")
+                        .Help("Images taken off the engine because no version needed them any more")
+                        .Register(registry)
+                        .Add({});
   scheduler_connected = &prometheus::BuildGauge()
                              .Name("thaw_agent_scheduler_connected")
                              .Help("1 while the stream to the scheduler is open")

@@ -59,6 +59,8 @@ class AgentMetrics {
   prometheus::Counter* removed_half_dumps;
   // thaw_agent_unfit_snapshots_total: cold starts because this node's CPU lacks what the version's snapshot relies on.
   prometheus::Counter* unfit_snapshots;
+  // thaw_agent_images_removed_total: off this node's engine, as no version needed them any more.
+  prometheus::Counter* images_removed;
   // thaw_agent_scheduler_connected: 1 while the stream is open.
   prometheus::Gauge* scheduler_connected;
 

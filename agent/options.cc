@@ -19,6 +19,9 @@ absl::Status Options::Validate() const {
   }
   if (init_binary.empty()) return absl::InvalidArgumentError("--init-binary must name the static thaw-init to use");
   if (max_waiting_calls == 0) return absl::InvalidArgumentError("--max-waiting-calls must be at least 1");
+  if (unused_image_time < absl::ZeroDuration()) {
+    return absl::InvalidArgumentError("--unused-image-time must not be negative; `inf` keeps all images");
+  }
   return absl::OkStatus();
 }
 

@@ -48,6 +48,8 @@ struct Options {
   absl::Duration dump_limit = absl::Seconds(60);
   absl::Duration listen_limit = absl::Seconds(30);
   absl::Duration spare_slot_time = absl::Minutes(1);
+  // How long an image stays on the engine that no version needs any more; infinite: for ever.
+  absl::Duration unused_image_time = absl::Minutes(10);
   // How long calls under way may go on after a stop was asked for.
   absl::Duration stop_grace = absl::Seconds(10);
   // Written once the agent serves: `grpc=<port>` and `metrics=<port>` lines.

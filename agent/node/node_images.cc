@@ -17,6 +17,9 @@ absl::StatusOr<ImageInfo> NodeImages::Ensure(const VersionState& version, absl::
   }
   absl::StatusOr<ImageFetcher::Result> result =
       fetcher_.EnsureImage(image_id, version.spec().image(), holders, deadline);
+  if (result.ok() && on_here_) {
+    on_here_(image_id, version.spec().image(), result->from != ImageFetcher::Result::From::kHere);
+  }
   absl::MutexLock lock(&mu_);
   if (!result.ok()) {
     known_.erase(image_id);
@@ -24,6 +27,17 @@ absl::StatusOr<ImageInfo> NodeImages::Ensure(const VersionState& version, absl::
   }
   known_[image_id] = Entry{result->image, clock_.Now() + kTrust};
   return std::move(result->image);
+}
+
+void NodeImages::Forget(const std::string& image_id) {
+  absl::MutexLock lock(&mu_);
+  known_.erase(image_id);
+}
+
+bool NodeImages::IsTrusted(const std::string& image_id) const {
+  absl::MutexLock lock(&mu_);
+  const auto it = known_.find(image_id);
+  return it != known_.end() && clock_.Now() < it->second.trusted_until;
 }
 
 bool NodeImages::IsKnown(const std::string& image_id) const {

@@ -1,8 +1,10 @@
 #ifndef THAW_AGENT_NODE_NODE_IMAGES_H_
 #define THAW_AGENT_NODE_NODE_IMAGES_H_
 
+#include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -21,11 +23,19 @@ class NodeImages final : public ImageSource {
   // How long the engine's word is believed: somebody may remove an image by hand.
   static constexpr absl::Duration kTrust = absl::Seconds(30);
 
-  NodeImages(ImageFetcher& fetcher, const Clock& clock, std::string node_id)
-      : fetcher_(fetcher), clock_(clock), node_id_(std::move(node_id)) {}
+  // Called, on the thread of Ensure(), when the engine has said that a version's image is here; `brought`: it was
+  // not, before. May block.
+  using OnHere = std::function<void(const std::string& image_id, const std::string& reference, bool brought)>;
+
+  NodeImages(ImageFetcher& fetcher, const Clock& clock, std::string node_id, OnHere on_here = nullptr)
+      : fetcher_(fetcher), clock_(clock), node_id_(std::move(node_id)), on_here_(std::move(on_here)) {}
 
   absl::StatusOr<ImageInfo> Ensure(const VersionState& version, absl::Time deadline) override ABSL_LOCKS_EXCLUDED(mu_);
 
+  void Forget(const std::string& image_id) override ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Whether the engine said less than kTrust ago that it is here.
+  bool IsTrusted(const std::string& image_id) const ABSL_LOCKS_EXCLUDED(mu_);
   // Whether it was here when last asked; the engine is not asked.
   bool IsKnown(const std::string& image_id) const ABSL_LOCKS_EXCLUDED(mu_);
   std::vector<std::string> Known() const ABSL_LOCKS_EXCLUDED(mu_);
@@ -41,6 +51,7 @@ class NodeImages final : public ImageSource {
   ImageFetcher& fetcher_;
   const Clock& clock_;
   const std::string node_id_;
+  const OnHere on_here_;
   mutable absl::Mutex mu_;
   absl::flat_hash_map<std::string, Entry> known_ ABSL_GUARDED_BY(mu_);
 };

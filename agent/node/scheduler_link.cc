@@ -114,6 +114,7 @@ void SchedulerLink::OnStreamDone(Stream* stream, const absl::Status& status) {
   absl::MutexLock lock(&mu_);
   --streams_alive_;
   if (stream_.get() == stream) stream_.reset();
+  connected_ = false;
   metrics_.scheduler_connected->Set(0);
   if (stopping_) return;
   log_->warn("event=scheduler_stream_ended address={} retry_in={} error=\"{}\"", options_.address,
@@ -129,6 +130,7 @@ void SchedulerLink::Handle(Stream* stream, const SchedulerMessage& message) {
       {
         absl::MutexLock lock(&mu_);
         pause_ = options_.first_pause;
+        connected_ = true;
         kept.swap(waiting_);
       }
       metrics_.scheduler_connected->Set(1);
@@ -179,6 +181,11 @@ void SchedulerLink::Stop() {
   if (stream_ != nullptr) stream_->Cancel();
   mu_.Await(absl::Condition(
       +[](SchedulerLink* self) ABSL_EXCLUSIVE_LOCKS_REQUIRED(self->mu_) { return self->streams_alive_ == 0; }, this));
+}
+
+bool SchedulerLink::connected() const {
+  absl::MutexLock lock(&mu_);
+  return connected_;
 }
 
 void SchedulerLink::GetVersion(const std::string& version_id, absl::Time deadline,

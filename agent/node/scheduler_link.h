@@ -66,6 +66,9 @@ class SchedulerLink {
   // Queued for the open stream; dropped when there is none, but for results, which wait for the next.
   void Send(thaw::scheduler::v1::NodeMessage message) ABSL_LOCKS_EXCLUDED(mu_);
 
+  // Whether the scheduler has welcomed this node on the stream that is open.
+  bool connected() const ABSL_LOCKS_EXCLUDED(mu_);
+
   // For a call that was faster than the version's news. NOT_FOUND when the scheduler does not know it.
   void GetVersion(const std::string& version_id, absl::Time deadline,
                   absl::AnyInvocable<void(absl::StatusOr<VersionState>)> done);
@@ -85,10 +88,11 @@ class SchedulerLink {
   AgentMetrics& metrics_;
   const std::shared_ptr<spdlog::logger> log_;
 
-  absl::Mutex mu_;
+  mutable absl::Mutex mu_;
   std::shared_ptr<Stream> stream_ ABSL_GUARDED_BY(mu_);
   std::deque<thaw::scheduler::v1::NodeMessage> waiting_ ABSL_GUARDED_BY(mu_);
   absl::Duration pause_ ABSL_GUARDED_BY(mu_);
+  bool connected_ ABSL_GUARDED_BY(mu_) = false;
   bool stopping_ ABSL_GUARDED_BY(mu_) = false;
   int streams_alive_ ABSL_GUARDED_BY(mu_) = 0;
 };

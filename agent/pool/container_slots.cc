@@ -62,6 +62,12 @@ absl::StatusOr<std::unique_ptr<Slot>> ContainerSlots::Create(const VersionState&
   request.network = options_.network;
   const ContainerSpec container_spec = MakeSlotSpec(request, options_.profile, deps_.paths);
   absl::StatusOr<std::string> container = deps_.runtime.Create(container_spec, deadline);
+  if (absl::IsNotFound(container.status())) {
+    // Another agent on this engine, or a person, has removed the image since it was last seen.
+    deps_.images.Forget(spec.image_id());
+    const absl::Status brought = deps_.images.Ensure(version, deadline).status();
+    container = brought.ok() ? deps_.runtime.Create(container_spec, deadline) : brought;
+  }
   if (!container.ok()) {
     // An engine that was too slow to answer may still have made it.
     Remove(absl::IsDeadlineExceeded(container.status()) ? container_spec.name : "", slot_id);

@@ -52,6 +52,8 @@ grpc::ServerUnaryReactor* ImagesService::HasImage(grpc::CallbackServerContext* c
   if (status.ok()) {
     const absl::Time deadline = DeadlineOf(*context, options_.longest_call);
     status = engine_.Add([this, reactor, request, response, deadline] {
+      // First: an image that is found here must not go before its version comes.
+      if (options_.on_asked_for) options_.on_asked_for(request->image_id());
       const absl::StatusOr<ImageInfo> image = runtime_.InspectImage(request->image_id(), deadline);
       // A name would be found too, but is not what was asked for.
       response->set_present(image.ok() && image->id == request->image_id());
@@ -222,6 +224,7 @@ class ImagesService::ImportStream final : public grpc::ServerReadReactor<v1::Imp
   void Run() {
     Sha256 hash;
     ArchiveCheck check(header_.image_id());
+    const bool was_here = service_->runtime_.InspectImage(header_.image_id(), deadline_).ok();
     absl::Status status = service_->runtime_.ImportImage(
         [&]() -> absl::StatusOr<std::string> {
           ASSIGN_OR_RETURN(std::string part, pipe_.Read(deadline_));
@@ -241,6 +244,9 @@ class ImagesService::ImportStream final : public grpc::ServerReadReactor<v1::Imp
         deadline_);
     pipe_.Abandon(Gone());
     if (status.ok()) status = Inspect();
+    if (status.ok() && !was_here && service_->options_.on_brought) {
+      service_->options_.on_brought(response_->image_id(), header_.image());
+    }
     End(status);
   }
 

@@ -2,7 +2,9 @@
 #define THAW_AGENT_SERVICE_IMAGES_SERVICE_H_
 
 #include <atomic>
+#include <functional>
 #include <memory>
+#include <string>
 
 #include "absl/time/time.h"
 #include "agent/container/runtime.h"
@@ -24,6 +26,10 @@ class ImagesService final : public v1::Images::CallbackService {
     int max_imports = 2;
     // For calls without a deadline of their own.
     absl::Duration longest_call = absl::Minutes(30);
+    // Somebody asked whether that image is here; an image was imported that was not here before. On the executor's
+    // threads; may be empty.
+    std::function<void(const std::string& image_id)> on_asked_for = {};
+    std::function<void(const std::string& image_id, const std::string& reference)> on_brought = {};
   };
 
   ImagesService(ContainerRuntime& runtime, std::shared_ptr<const Security> security, Executor& engine,

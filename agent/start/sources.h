@@ -18,6 +18,8 @@ class ImageSource {
   // Has the version's image in this node's engine when it returns; FAILED_PRECONDITION with reason IMAGE_UNAVAILABLE when
   // nobody has it.
   virtual absl::StatusOr<ImageInfo> Ensure(const VersionState& version, absl::Time deadline) = 0;
+  // The image was removed, or proved not to be there: the next Ensure() asks the engine. Does not block.
+  virtual void Forget(const std::string& image_id) = 0;
 };
 
 // Where snapshots that are not here come from, and who is told of what is here. Threads: any; Fetch() blocks.

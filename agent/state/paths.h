@@ -21,6 +21,7 @@ namespace thaw::agent {
 //         <snapshot>/                  a snapshot laid out for restoring
 //     snapshots/                       the store (agent/snapshot): chunks/, manifests/, staging/, quarantine/
 //     criu-logs/<version>.log          CRIU's whole log of the version's last dump that it refused
+//     images                           those that versions here had, and which of them Thaw brought (agent/image)
 //     versions.pb                      the last known state of the versions, for a start without the scheduler
 //
 // <slot> is 16 hex digits and <data> at most 60 bytes, so that `iofs/<name>.sock` stays below the 108 bytes of a unix
@@ -44,6 +45,7 @@ class Paths {
   std::string SnapshotStore() const { return absl::StrCat(data_, "/snapshots"); }
   std::string CriuLogs() const { return absl::StrCat(data_, "/criu-logs"); }
   std::string CriuLog(absl::string_view version) const { return absl::StrCat(CriuLogs(), "/", version, ".log"); }
+  std::string Images() const { return absl::StrCat(data_, "/images"); }
   std::string VersionStates() const { return absl::StrCat(data_, "/versions.pb"); }
 
   // The same places as the container sees them.

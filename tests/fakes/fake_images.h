@@ -1,6 +1,9 @@
 #ifndef THAW_TESTS_FAKES_FAKE_IMAGES_H_
 #define THAW_TESTS_FAKES_FAKE_IMAGES_H_
 
+#include <string>
+#include <vector>
+
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -21,11 +24,15 @@ class FakeImages final : public agent::ImageSource {
     image.labels = {{"io.thaw.fdk", "java/0.1.0"}};
   }
   absl::StatusOr<agent::ImageInfo> Ensure(const agent::VersionState&, absl::Time) override {
+    ++ensured;
     if (!result.ok()) return result;
     return image;
   }
+  void Forget(const std::string& image_id) override { forgotten.push_back(image_id); }
   absl::Status result;
   agent::ImageInfo image;
+  int ensured = 0;
+  std::vector<std::string> forgotten;
 };
 
 }  // namespace thaw::testing

@@ -15,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -31,8 +32,10 @@ class DefectsTest : public ClusterTest {
  protected:
   Cluster::Options ClusterOptions() override {
     Cluster::Options options;
+    options.nodes = {"a", "b", "c", "d"};
     options.node_flags["a"] = {"--listen-limit=20s"};
     options.node_flags["b"] = {"--listen-limit=2s", "--restore-limit=2s"};
+    options.agent_flags = {"--unused-image-time=2s"};
     return options;
   }
   std::string CreateJava(const std::string& image, const std::string& handler) {
@@ -300,6 +303,63 @@ TEST_F(DefectsTest, Defect11_SnapshotsStayOnTheHostThatMadeThem) {
     const auto snapshots = cluster().Snapshots(id);
     return snapshots.size() == 1 && snapshots[0].holders_size() == 2;
   }));
+}
+
+// An image of its own, of a name that `thaw deploy` would give; its id is in `id`.
+std::string BuildImage(const std::string& native, const std::string& name, std::string& id) {
+  char pattern[] = "/tmp/ti-XXXXXX";
+  const std::string dir = mkdtemp(pattern);
+  std::ofstream(dir + "/Dockerfile") << "FROM " << native << "\nLABEL of=" << dir << "\n";
+  const std::string tag = absl::StrCat("thaw.local/test/", name, ":", dir.substr(dir.rfind('-') + 1));
+  const CommandResult built = RunCommand({"docker", "build", "-q", "-t", absl::AsciiStrToLower(tag), dir},
+                                         absl::Minutes(3), {{"DOCKER_BUILDKIT", "0"}});
+  EXPECT_EQ(built.exit_code, 0) << built.err;
+  id = std::string(absl::StripAsciiWhitespace(built.out));
+  fs::remove_all(dir);
+  return absl::AsciiStrToLower(tag);
+}
+
+bool IsOnTheEngine(const std::string& image_id) {
+  return RunCommand({"docker", "image", "inspect", image_id}, absl::Seconds(30)).exit_code == 0;
+}
+
+TEST_F(DefectsTest, Defect11_ImagesOfOldVersionsStayForEver) {
+  std::string id_a, id_b;
+  TestFunction function;
+  function.memory_mib = 64;
+  function.image = BuildImage(NativeImage(), "one", id_a);
+  const std::string image_b = BuildImage(NativeImage(), "two", id_b);
+  const std::string id = Create(function);
+  ASSERT_TRUE(cluster().Invoke(id, "", "a").ok());
+  ASSERT_TRUE(cluster().Invoke(id, "", "b").ok());
+  auto spec = cluster().GetFunction(id);
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  // Another config is another version, of the same image.
+  (*spec->mutable_config())["K"] = "v";
+  spec = cluster().UpdateFunction(*spec);
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  // For who deploys again from an engine of his own.
+  const std::string archive = cluster().dir() + "/a.tar";
+  ASSERT_EQ(RunCommand({"docker", "save", "-o", archive, function.image}, absl::Minutes(1)).exit_code, 0);
+  spec->set_image(image_b);
+  spec->set_image_id(id_b);
+  spec = cluster().UpdateFunction(*spec);
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  ASSERT_TRUE(cluster().Invoke(id, "", "a").ok());
+  EXPECT_TRUE(Eventually([&] { return !IsOnTheEngine(id_a); }));
+  EXPECT_TRUE(IsOnTheEngine(id_b)) << "a version has it";
+  double removed = 0;
+  for (const char* node : {"a", "b", "c", "d"}) removed += cluster().AgentMetric(node, "thaw_agent_images_removed_total");
+  EXPECT_GE(removed, 1);
+  ASSERT_EQ(RunCommand({"docker", "load", "-i", archive}, absl::Minutes(1)).exit_code, 0);
+  spec->set_image(function.image);
+  spec->set_image_id(id_a);
+  spec = cluster().UpdateFunction(*spec);
+  ASSERT_TRUE(spec.ok()) << spec.status();
+  EXPECT_TRUE(cluster().Invoke(id, "", "a").ok()) << "back to the first image";
+  EXPECT_TRUE(cluster().Invoke(id, "", "b").ok());
+  EXPECT_TRUE(Eventually([&] { return !IsOnTheEngine(id_b); }));
+  EXPECT_TRUE(IsOnTheEngine(id_a));
 }
 
 TEST_F(DefectsTest, Defect12_AnyExitRunsTheRestoreBranch) {

@@ -171,6 +171,9 @@ TEST(AgentOptions, EachBadFlagIsNamed) {
   options.data_dir = "/x";
   EXPECT_NE(options.Validate().message().find("--init-binary"), absl::string_view::npos);
   options.init_binary = "/i";
+  options.unused_image_time = -absl::Seconds(1);
+  EXPECT_NE(options.Validate().message().find("--unused-image-time"), absl::string_view::npos);
+  options.unused_image_time = absl::InfiniteDuration();
   EXPECT_TRUE(options.Validate().ok());
 }
 

@@ -91,8 +91,18 @@ struct Node {
     fetcher = std::make_unique<SnapshotFetcher>(SnapshotFetcher::Options{.architecture = "x86_64", .max_batch = 8}, *store,
                                                 peers, metrics);
     snapshots = std::make_unique<SnapshotsService>(*watched, security, pool, metrics);
-    images = std::make_unique<ImagesService>(ImagesService::Options{.max_exports = 1, .max_imports = 1}, runtime, security,
-                                             pool, metrics);
+    ImagesService::Options image_options;
+    image_options.max_exports = 1;
+    image_options.max_imports = 1;
+    image_options.on_asked_for = [this](const std::string& image_id) {
+      absl::MutexLock lock(&mu);
+      asked_for.push_back(image_id);
+    };
+    image_options.on_brought = [this](const std::string& image_id, const std::string& reference) {
+      absl::MutexLock lock(&mu);
+      brought.emplace_back(image_id, reference);
+    };
+    images = std::make_unique<ImagesService>(image_options, runtime, security, pool, metrics);
     RpcServer::Options server_options;
     server_options.listen_address = "127.0.0.1:0";
     server = *RpcServer::Start(server_options, *security, {snapshots.get(), images.get()});
@@ -136,6 +146,9 @@ struct Node {
   std::unique_ptr<ImagesService> images;
   std::unique_ptr<RpcServer> server;
   std::string address;
+  absl::Mutex mu;
+  std::vector<std::string> asked_for ABSL_GUARDED_BY(mu);
+  std::vector<std::pair<std::string, std::string>> brought ABSL_GUARDED_BY(mu);
 };
 
 class TransferTest : public ::testing::Test {
@@ -459,6 +472,9 @@ TEST_F(TransferTest, HasImageTellsAnIdFromAName) {
   EXPECT_TRUE(has(id));
   EXPECT_FALSE(has("demo/hello:1"));
   EXPECT_FALSE(has("sha256:" + std::string(64, '0')));
+  absl::MutexLock lock(&a_.mu);
+  ASSERT_FALSE(a_.asked_for.empty());
+  EXPECT_EQ(a_.asked_for[0], id) << "so that it stays until a version of it comes";
 }
 
 TEST_F(TransferTest, GatewayBringsAnImage) {
@@ -466,6 +482,10 @@ TEST_F(TransferTest, GatewayBringsAnImage) {
   const absl::Status status = Import(a_, image, image.tar, Sha256Hex(image.tar));
   ASSERT_TRUE(status.ok()) << status;
   EXPECT_EQ(a_.runtime.InspectImage("demo/hello:1", Soon())->id, image.id);
+  // Once more: what was here already is not what Thaw brought.
+  ASSERT_TRUE(Import(a_, image, image.tar, Sha256Hex(image.tar)).ok());
+  absl::MutexLock lock(&a_.mu);
+  EXPECT_EQ(a_.brought, (std::vector<std::pair<std::string, std::string>>{{image.id, "demo/hello:1"}}));
 }
 
 TEST_F(TransferTest, ImportWithAWrongOrNoDigestKeepsNothing) {
