@@ -30,6 +30,7 @@
 #include "agent/node/node_images.h"
 #include "agent/node/node_snapshots.h"
 #include "agent/node/scheduler_link.h"
+#include "agent/node/snapshot_standing.h"
 #include "agent/node/version_file.h"
 #include "agent/node/version_news.h"
 #include "agent/node/version_saver.h"
@@ -42,6 +43,7 @@
 #include "agent/service/snapshots_service.h"
 #include "agent/snapshot/disk_store.h"
 #include "agent/snapshot/laid_out.h"
+#include "agent/snapshot/quota.h"
 #include "agent/start/restorer.h"
 #include "agent/start/thaw_starter.h"
 #include "agent/transfer/grpc_peers.h"
@@ -157,8 +159,8 @@ class Agent::Parts final : public PoolEvents, public SchedulerCommands {
   void BringImage(const VersionState& state) ABSL_LOCKS_EXCLUDED(mu_);
   // Of the versions with that image.
   std::vector<VersionState> StatesWith(const std::string& image_id) const;
-  // Removes images that no version needs, now and again after a while.
-  void SweepImages();
+  // Removes images that no version needs, and snapshots beyond the limit, now and again after a while.
+  void Sweep();
   void CheckHealth() ABSL_LOCKS_EXCLUDED(mu_);
   void UpdateGauges();
   // On the housekeeping executor, or an error in the log.
@@ -187,6 +189,7 @@ class Agent::Parts final : public PoolEvents, public SchedulerCommands {
   std::unique_ptr<DiskSnapshotStore> store_;
   VersionNews version_news_;
   std::unique_ptr<LaidOutSnapshots> laid_out_;
+  std::unique_ptr<SnapshotQuota> quota_;
   std::unique_ptr<SchedulerLink> link_;
   std::unique_ptr<GrpcPeers> peers_;
   std::unique_ptr<ImageFetcher> image_fetcher_;
@@ -341,7 +344,7 @@ absl::Status Agent::Parts::Start() {
   link_->Start();
   CheckHealth();
   UpdateGauges();
-  SweepImages();
+  Sweep();
   return absl::OkStatus();
 }
 
@@ -374,7 +377,27 @@ absl::Status Agent::Parts::OpenStore() {
       });
     }
   };
+  options.make_room = [this](std::uint64_t bytes) { return quota_->MakeRoom(bytes); };
   ASSIGN_OR_RETURN(store_, DiskSnapshotStore::Open(std::move(options)));
+  transfer_metrics_->SetStoreQuota(options_.snapshot_store_bytes);
+  SnapshotQuota::Options quota;
+  quota.bytes = options_.snapshot_store_bytes;
+  quota_ = std::make_unique<SnapshotQuota>(
+      quota, SnapshotQuota::Deps{
+                 *store_,
+                 [this](const thaw::common::v1::SnapshotInfo& snapshot) {
+                   return StandingOf(snapshot, pool_->States(), options_.node_id);
+                 },
+                 [this](const std::string& snapshot_id, const std::string& reason) {
+                   const absl::Status removed = laid_out_->RemoveUnlessStored(snapshot_id);
+                   if (!removed.ok()) {
+                     log_->error("event=laid_out_snapshot_not_removed snapshot={} error=\"{}\"", snapshot_id,
+                                 removed.ToString());
+                   }
+                   transfer_metrics_->CountEvicted();
+                   snapshots_->ReportGone(snapshot_id, reason);
+                 },
+                 clock_, log_});
   laid_out_ = std::make_unique<LaidOutSnapshots>(*store_, paths_);
   for (const auto& [snapshot_id, reason] : store_->recovery().quarantined) {
     log_->error("event=snapshot_quarantined_at_start snapshot={} reason=\"{}\"", snapshot_id, reason);
@@ -596,12 +619,14 @@ std::vector<VersionState> Agent::Parts::StatesWith(const std::string& image_id) 
   return states;
 }
 
-void Agent::Parts::SweepImages() {
+void Agent::Parts::Sweep() {
   const absl::Duration pause = std::clamp(options_.unused_image_time / 4, absl::Milliseconds(500), kSweepInterval);
   timers_->RunAfter(pause, [this] {
-    Later(*housekeeping_, "sweep_images", [this] {
+    Later(*housekeeping_, "sweep", [this] {
       image_garbage_->Sweep();
-      SweepImages();
+      // Over its limit after the operator has lowered that, or because snapshots were current when others came.
+      store_->MakeRoom(0).IgnoreError();
+      Sweep();
     });
   });
 }

@@ -40,6 +40,9 @@ int main(int argc, char** argv) {
                  "x86-64-v1 to -v4, or features in /proc/cpuinfo's words [the host's]");
   app.add_option("--memory-limit", options.memory_limit_bytes, "bytes that functions may use [80 % of the available]")
       ->transform(CLI::AsSizeValue(false));
+  app.add_option("--snapshot-store-bytes", options.snapshot_store_bytes,
+                 "bytes of snapshots to keep, compressed; beyond them the least needed are evicted [0: no limit]")
+      ->transform(CLI::AsSizeValue(false));
   app.add_option("--max-instances-per-function", options.max_instances_per_function, "[twice the number of CPUs]");
   app.add_option("--max-waiting-calls", options.max_waiting_calls, "calls per function that may wait for an instance")
       ->capture_default_str();

@@ -40,6 +40,8 @@ struct Options {
   std::string cpu_features;
   // What functions may use of the host's memory; 0: 80 % of what was available at the start.
   std::uint64_t memory_limit_bytes = 0;
+  // What the snapshot store's chunks may take; 0: no limit.
+  std::uint64_t snapshot_store_bytes = 0;
   // Of one version on this node; 0: twice the number of CPUs.
   std::uint32_t max_instances_per_function = 0;
   std::uint32_t max_waiting_calls = 1024;

@@ -108,6 +108,7 @@ std::shared_ptr<const DiskSnapshotStore::Snapshot> DiskSnapshotStore::Take(const
   if (it == snapshots_.end()) return nullptr;
   std::shared_ptr<const Snapshot> snapshot = std::move(it->second);
   snapshots_.erase(it);
+  if (const auto uses = uses_.find(snapshot_id); uses != uses_.end() && uses->second.now == 0) uses_.erase(uses);
   return snapshot;
 }
 
@@ -156,6 +157,7 @@ absl::Status DiskSnapshotStore::Commit(const v1::Manifest& manifest, std::vector
   snapshot->chunks = std::move(chunks);
   absl::MutexLock lock(&mu_);
   snapshots_[id] = std::move(snapshot);
+  uses_[id].last = Now();
   return absl::OkStatus();
 }
 
@@ -214,6 +216,7 @@ absl::StatusOr<v1::Manifest> DiskSnapshotStore::PublishHere(const std::string& s
     draft.mutable_info()->set_id(ManifestId(draft));
     status = ValidateManifest(draft);
   }
+  if (status.ok() && options_.make_room) status = options_.make_room(index_.total_bytes());
   if (status.ok()) {
     const KeyLocks::Held held(&snapshot_locks_, draft.info().id());
     if (Find(draft.info().id()).ok()) {
@@ -230,6 +233,7 @@ absl::StatusOr<v1::Manifest> DiskSnapshotStore::PublishHere(const std::string& s
 
 absl::StatusOr<v1::Manifest> DiskSnapshotStore::GetManifest(const std::string& snapshot_id) {
   RETURN_IF_ERROR(Find(snapshot_id).status());
+  Touch(snapshot_id);
   const auto read = [&]() -> absl::StatusOr<v1::Manifest> {
     ASSIGN_OR_RETURN(const std::string data, files::ReadAt(manifests_.get(), snapshot_id, kMaxManifestBytes));
     return ParseManifest(data, snapshot_id);
@@ -314,6 +318,14 @@ absl::Status DiskSnapshotStore::Adopt(const v1::Manifest& manifest) {
                                 ManifestId(manifest)));
   }
   std::vector<std::string> chunks = ChunksOf(manifest);
+  // Before the snapshot's lock: others are evicted under theirs.
+  if (options_.make_room && !Find(id).ok()) {
+    if (const absl::Status room = options_.make_room(index_.total_bytes()); !room.ok()) {
+      if (index_.ClaimAll(chunks).empty()) ReleaseChunks(chunks, ChunkIndex::Unused::kDelete);
+      ReportBytes();
+      return While(absl::StrCat("keeping snapshot ", id), room);
+    }
+  }
   const KeyLocks::Held held(&snapshot_locks_, id);
   if (Find(id).ok()) return absl::OkStatus();
   if (const std::string missing = index_.ClaimAll(chunks); !missing.empty()) {
@@ -422,16 +434,83 @@ absl::Status DiskSnapshotStore::Verify(const std::string& snapshot_id, const std
 absl::Status DiskSnapshotStore::Remove(const std::string& snapshot_id) {
   const KeyLocks::Held held(&snapshot_locks_, snapshot_id);
   if (!Find(snapshot_id).ok()) return absl::OkStatus();
+  return Delete(snapshot_id, nullptr);
+}
+
+absl::Status DiskSnapshotStore::Delete(const std::string& snapshot_id, std::shared_ptr<const Snapshot> snapshot) {
   absl::Status status = Fault(FaultPoint::kRemoveManifest);
   // The manifest first: without it, chunks are only litter, but a manifest without its chunks would be a broken promise.
   if (status.ok()) status = files::UnlinkAt(manifests_.get(), snapshot_id);
   if (status.ok()) status = files::Sync(manifests_.get(), "the directory of manifests");
   if (!status.ok()) return While(absl::StrCat("removing snapshot ", snapshot_id), status);
-  const std::shared_ptr<const Snapshot> snapshot = Take(snapshot_id);
+  if (snapshot == nullptr) snapshot = Take(snapshot_id);
   status = Fault(FaultPoint::kRemoveChunks);
   ReleaseChunks(snapshot->chunks, status.ok() ? ChunkIndex::Unused::kDelete : ChunkIndex::Unused::kKeep);
   ReportBytes();
   return absl::OkStatus();
+}
+
+void DiskSnapshotStore::Touch(const std::string& snapshot_id) {
+  absl::MutexLock lock(&mu_);
+  if (snapshots_.contains(snapshot_id)) uses_[snapshot_id].last = Now();
+}
+
+std::shared_ptr<void> DiskSnapshotStore::Use(const std::string& snapshot_id) {
+  {
+    absl::MutexLock lock(&mu_);
+    Uses& uses = uses_[snapshot_id];
+    ++uses.now;
+    uses.last = Now();
+  }
+  return std::shared_ptr<void>(this, [snapshot_id](void* store) {
+    auto* self = static_cast<DiskSnapshotStore*>(store);
+    absl::MutexLock lock(&self->mu_);
+    const auto it = self->uses_.find(snapshot_id);
+    it->second.last = self->Now();
+    if (--it->second.now == 0 && !self->snapshots_.contains(snapshot_id)) self->uses_.erase(it);
+  });
+}
+
+absl::Status DiskSnapshotStore::MakeRoom(std::uint64_t bytes) {
+  DropExpiredChunks();
+  return options_.make_room ? options_.make_room(index_.total_bytes() + bytes) : absl::OkStatus();
+}
+
+std::vector<DiskSnapshotStore::Holding> DiskSnapshotStore::Holdings() const {
+  std::vector<Holding> holdings;
+  absl::MutexLock lock(&mu_);
+  for (const auto& [id, snapshot] : snapshots_) {
+    const auto it = uses_.find(id);
+    const Uses uses = it == uses_.end() ? Uses() : it->second;
+    const auto& made = snapshot->info.created_at();
+    const absl::Time last = uses.last != absl::InfinitePast()
+                                ? uses.last
+                                : absl::FromUnixSeconds(made.seconds()) + absl::Nanoseconds(made.nanos());
+    holdings.push_back({snapshot->info, last, uses.now > 0});
+  }
+  return holdings;
+}
+
+absl::Status DiskSnapshotStore::Evict(const std::string& snapshot_id) {
+  const KeyLocks::Held held(&snapshot_locks_, snapshot_id);
+  std::shared_ptr<const Snapshot> snapshot;
+  {
+    // Out of service in the same moment as nobody uses it: who takes a Use() later finds no manifest.
+    absl::MutexLock lock(&mu_);
+    const auto it = snapshots_.find(snapshot_id);
+    if (it == snapshots_.end()) return absl::OkStatus();
+    if (uses_[snapshot_id].now > 0) {
+      return absl::FailedPreconditionError(absl::StrCat("snapshot ", snapshot_id, " is in use and was not evicted"));
+    }
+    snapshot = std::move(it->second);
+    snapshots_.erase(it);
+    uses_.erase(snapshot_id);
+  }
+  const absl::Status deleted = Delete(snapshot_id, snapshot);
+  if (deleted.ok()) return deleted;
+  absl::MutexLock lock(&mu_);
+  snapshots_[snapshot_id] = std::move(snapshot);
+  return deleted;
 }
 
 }  // namespace thaw::agent

@@ -54,7 +54,19 @@ class DiskSnapshotStore final : public SnapshotStore {
     std::function<void(const std::string& snapshot_id, const std::string& reason)> on_quarantined;
     // Called with the bytes of all chunks after they changed. Must not block.
     std::function<void(std::uint64_t)> on_stored_bytes;
+    // Called with the bytes of all chunks before a snapshot gets into service, its own chunks included, on the thread
+    // that brings it, without a lock; may evict others. Its error keeps the snapshot out. May be empty.
+    std::function<absl::Status(std::uint64_t bytes)> make_room = nullptr;
     FaultHook fault;
+  };
+
+  // A snapshot that is here, and what speaks for keeping it.
+  struct Holding {
+    thaw::common::v1::SnapshotInfo info;
+    // By GetManifest(), Materialize(), Verify() or Use(); of one that was not used since Open: when it was made.
+    absl::Time last_used;
+    // Somebody has a Use() of it.
+    bool in_use = false;
   };
 
   // What Open found left of an earlier life.
@@ -89,12 +101,23 @@ class DiskSnapshotStore final : public SnapshotStore {
   absl::Status Verify(const std::string& snapshot_id, const std::string& target_dir) override;
   absl::Status Quarantine(const std::string& snapshot_id, absl::string_view reason) override;
   absl::Status Remove(const std::string& snapshot_id) override;
+  std::shared_ptr<void> Use(const std::string& snapshot_id) override ABSL_LOCKS_EXCLUDED(mu_);
+  absl::Status MakeRoom(std::uint64_t bytes) override;
+
+  std::vector<Holding> Holdings() const ABSL_LOCKS_EXCLUDED(mu_);
+  // As Remove(), but FAILED_PRECONDITION, and nothing done, while somebody has a Use() of it.
+  absl::Status Evict(const std::string& snapshot_id) ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
   struct Snapshot {
     thaw::common::v1::SnapshotInfo info;
     // Distinct, sorted; the snapshot is one use of each.
     std::vector<std::string> chunks;
+  };
+
+  struct Uses {
+    int now = 0;
+    absl::Time last = absl::InfinitePast();
   };
 
   explicit DiskSnapshotStore(Options options);
@@ -106,6 +129,10 @@ class DiskSnapshotStore final : public SnapshotStore {
   absl::Status Fault(FaultPoint point) const;
   absl::Time Now() const;
   void ReportBytes() const;
+  void Touch(const std::string& snapshot_id) ABSL_LOCKS_EXCLUDED(mu_);
+  // The rest of a removal: `snapshot` is out of service already where it is not null.
+  absl::Status Delete(const std::string& snapshot_id, std::shared_ptr<const Snapshot> snapshot)
+      ABSL_LOCKS_EXCLUDED(mu_);
 
   // Writes a chunk's frame into the store; the caller has claimed it (kMustWrite).
   absl::Status WriteChunk(const std::string& sha256, absl::string_view frame);
@@ -155,6 +182,8 @@ class DiskSnapshotStore final : public SnapshotStore {
 
   mutable absl::Mutex mu_;
   absl::flat_hash_map<std::string, std::shared_ptr<const Snapshot>> snapshots_ ABSL_GUARDED_BY(mu_);
+  // Of snapshots that are here, and of those that somebody has a Use() of.
+  absl::flat_hash_map<std::string, Uses> uses_ ABSL_GUARDED_BY(mu_);
 
   // Last, so that its threads end first.
   ParallelWork work_;

@@ -1,6 +1,8 @@
 #ifndef THAW_AGENT_SNAPSHOT_STORE_H_
 #define THAW_AGENT_SNAPSHOT_STORE_H_
 
+#include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -31,7 +33,7 @@ class SnapshotStore {
   // id and sizes, pipes, versions); the answer is the manifest as published, with id, sizes and entries.
   // `source_dir` is only read.
   //
-  //   RESOURCE_EXHAUSTED   no disk space (reason DISK_FULL); nothing was published
+  //   RESOURCE_EXHAUSTED   no disk space (reason DISK_FULL), or beyond the store's limit; nothing was published
   virtual absl::StatusOr<v1::Manifest> Publish(const std::string& source_dir, v1::Manifest draft) = 0;
 
   // NOT_FOUND; DATA_LOSS when the manifest is damaged (it is then quarantined).
@@ -45,7 +47,8 @@ class SnapshotStore {
   // Checks `data` (one zstd frame) against `sha256` and keeps it; DATA_LOSS when it is something else.
   virtual absl::Status PutChunk(absl::string_view sha256, absl::string_view data) = 0;
   // Publishes a manifest whose chunks have all been put. DATA_LOSS when its id is not its own digest or it contradicts
-  // itself; FAILED_PRECONDITION names a chunk that is missing, or its format is newer than this build.
+  // itself; FAILED_PRECONDITION names a chunk that is missing, or its format is newer than this build;
+  // RESOURCE_EXHAUSTED when it is beyond the store's limit, and its chunks are gone then.
   virtual absl::Status Adopt(const v1::Manifest& manifest) = 0;
 
   // Lays the snapshot's files out at `target_dir`, ready for CRIU: each byte checked, the directory appears whole or
@@ -56,6 +59,14 @@ class SnapshotStore {
   // is missing, or does not belong there. Before each restore: CRIU runs with power on these files. The snapshot itself
   // may be sound: remove `target_dir` and Materialize again, which checks each chunk.
   virtual absl::Status Verify(const std::string& snapshot_id, const std::string& target_dir) = 0;
+
+  // While the answer lives, the snapshot is not evicted to make room: who is about to restore it holds this from before
+  // GetManifest() until CRIU has read it all. Whether the snapshot is here makes no difference. The answer must not
+  // outlive the store. A store that evicts nothing answers null.
+  virtual std::shared_ptr<void> Use(const std::string&) { return nullptr; }
+  // Asked before so many bytes of chunks are put: RESOURCE_EXHAUSTED, with the limit and what to do, when they won't
+  // fit into the store's limit. Evicts what is needed least.
+  virtual absl::Status MakeRoom(std::uint64_t) { return absl::OkStatus(); }
 
   // Takes a damaged snapshot out of service: moved aside for a person to look at (a bounded number of them), with the
   // reason beside it. Chunks that prove damaged go with it; sound ones that others share stay. OK when it is in

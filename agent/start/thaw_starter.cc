@@ -170,6 +170,8 @@ absl::StatusOr<StartedInstance> ThawStarter::Start(StartRequest request) {
 absl::Status ThawStarter::Thaw(const StartRequest& request, StartedInstance& started, Stopwatch& watch) {
   StartPhases& phases = started.record.phases;
   const std::string& snapshot_id = request.version.snapshot().id();
+  // Not evicted from here until CRIU has read it all.
+  const std::shared_ptr<void> in_use = deps_.store.Use(snapshot_id);
   bool remote = false;
   const absl::StatusOr<v1::Manifest> manifest =
       Ready(request.version, std::min(deps_.clock.Now() + options_.fetch_limit, request.call_deadline), remote);

@@ -35,6 +35,16 @@ TransferMetrics::TransferMetrics(prometheus::Registry& registry) {
                       .Help("Bytes of all chunks in the snapshot store.")
                       .Register(registry)
                       .Add({});
+  store_quota_ = &prometheus::BuildGauge()
+                      .Name("thaw_agent_snapshot_store_quota_bytes")
+                      .Help("What the snapshot store's chunks may take; 0 without a limit.")
+                      .Register(registry)
+                      .Add({});
+  evicted_ = &prometheus::BuildCounter()
+                  .Name("thaw_agent_snapshots_evicted_total")
+                  .Help("Snapshots removed to make room for others.")
+                  .Register(registry)
+                  .Add({});
   quarantined_ = &prometheus::BuildCounter()
                       .Name("thaw_agent_snapshots_quarantined_total")
                       .Help("Snapshots taken out of service because they were damaged or failed to restore.")
@@ -50,6 +60,8 @@ void TransferMetrics::AddSent(TransferKind kind, std::uint64_t bytes) {
 }
 void TransferMetrics::CountFetch(FetchOutcome outcome) { fetches_[static_cast<std::size_t>(outcome)]->Increment(); }
 void TransferMetrics::SetStoreBytes(std::uint64_t bytes) { store_bytes_->Set(static_cast<double>(bytes)); }
+void TransferMetrics::SetStoreQuota(std::uint64_t bytes) { store_quota_->Set(static_cast<double>(bytes)); }
+void TransferMetrics::CountEvicted() { evicted_->Increment(); }
 void TransferMetrics::CountQuarantined() { quarantined_->Increment(); }
 
 }  // namespace thaw::agent

@@ -44,6 +44,10 @@ class TransferMetrics {
   void CountFetch(FetchOutcome outcome);
   // thaw_agent_snapshot_store_bytes
   void SetStoreBytes(std::uint64_t bytes);
+  // thaw_agent_snapshot_store_quota_bytes; 0 without a limit
+  void SetStoreQuota(std::uint64_t bytes);
+  // thaw_agent_snapshots_evicted_total
+  void CountEvicted();
   // thaw_agent_snapshots_quarantined_total
   void CountQuarantined();
 
@@ -52,6 +56,8 @@ class TransferMetrics {
   std::array<prometheus::Counter*, 2> sent_;
   std::array<prometheus::Counter*, 6> fetches_;
   prometheus::Gauge* store_bytes_;
+  prometheus::Gauge* store_quota_;
+  prometheus::Counter* evicted_;
   prometheus::Counter* quarantined_;
 };
 

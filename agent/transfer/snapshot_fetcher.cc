@@ -123,6 +123,8 @@ absl::StatusOr<FetchResult> SnapshotFetcher::FetchOnce(const std::string& snapsh
       }
       if (round == 0 && result.chunks_fetched == 0) result.chunks_present = chunks.size() - missing.size();
       if (!missing.empty()) {
+        // Before anything travels; what it shares with others here is thought to be as large as the rest.
+        RETURN_IF_ERROR(store_.MakeRoom(manifest->info().stored_bytes() / chunks.size() * missing.size()));
         bool ours = false;
         const absl::Status status = FetchMissing(*peer, missing, deadline, &result, &ours);
         if (result.chunks_fetched > 0 && status.ok()) result.holder = holder.node_id;

@@ -55,7 +55,7 @@ class SnapshotFetcher {
   //   UNAVAILABLE          no holder could give all of it; the message says what each one answered
   //   DEADLINE_EXCEEDED    not in time; what came is kept for a while, so that a later call goes on from there
   //   FAILED_PRECONDITION  this node can't use it: format, architecture, or it is another version's
-  //   RESOURCE_EXHAUSTED   no disk space here (reason DISK_FULL)
+  //   RESOURCE_EXHAUSTED   no disk space here (reason DISK_FULL), or beyond the store's limit
   absl::StatusOr<FetchResult> Fetch(const std::string& snapshot_id, const std::string& version_id,
                                     const std::vector<Holder>& holders, absl::Time deadline);
 

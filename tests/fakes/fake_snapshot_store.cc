@@ -359,4 +359,24 @@ absl::Status FakeSnapshotStore::Remove(const std::string& snapshot_id) {
   return absl::OkStatus();
 }
 
+std::shared_ptr<void> FakeSnapshotStore::Use(const std::string& snapshot_id) {
+  absl::MutexLock lock(&mu_);
+  ++in_use_[snapshot_id];
+  return std::shared_ptr<void>(this, [this, snapshot_id](void*) {
+    absl::MutexLock again(&mu_);
+    --in_use_[snapshot_id];
+  });
+}
+
+absl::Status FakeSnapshotStore::MakeRoom(std::uint64_t) {
+  absl::MutexLock lock(&mu_);
+  return Begin(Op::kMakeRoom);
+}
+
+int FakeSnapshotStore::in_use(const std::string& snapshot_id) const {
+  absl::MutexLock lock(&mu_);
+  const auto it = in_use_.find(snapshot_id);
+  return it == in_use_.end() ? 0 : it->second;
+}
+
 }  // namespace thaw::testing

@@ -1,8 +1,10 @@
 #ifndef THAW_TESTS_FAKES_FAKE_SNAPSHOT_STORE_H_
 #define THAW_TESTS_FAKES_FAKE_SNAPSHOT_STORE_H_
 
+#include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -31,6 +33,7 @@ class FakeSnapshotStore final : public agent::SnapshotStore {
     kVerify,
     kQuarantine,
     kRemove,
+    kMakeRoom,
   };
   enum class Trees {
     // Nothing touches the disk: Publish takes any source_dir (SetSource() says what is in it, or its name is its only
@@ -64,6 +67,8 @@ class FakeSnapshotStore final : public agent::SnapshotStore {
 
   // How often `op` was called, failed calls included.
   int Calls(Op op) const;
+  // How many have a Use() of it now.
+  int in_use(const std::string& snapshot_id) const;
   // Target directory to snapshot.
   std::map<std::string, std::string> laid_out() const;
   // Snapshot and reason, oldest first.
@@ -82,6 +87,8 @@ class FakeSnapshotStore final : public agent::SnapshotStore {
   absl::Status Verify(const std::string& snapshot_id, const std::string& target_dir) override;
   absl::Status Quarantine(const std::string& snapshot_id, absl::string_view reason) override;
   absl::Status Remove(const std::string& snapshot_id) override;
+  std::shared_ptr<void> Use(const std::string& snapshot_id) override;
+  absl::Status MakeRoom(std::uint64_t bytes) override;
 
  private:
   struct Snapshot {
@@ -112,6 +119,7 @@ class FakeSnapshotStore final : public agent::SnapshotStore {
   std::function<void()> on_materialized_ ABSL_GUARDED_BY(mu_);
   std::map<Op, std::vector<absl::Status>> failures_ ABSL_GUARDED_BY(mu_);
   std::map<Op, std::function<void()>> hooks_ ABSL_GUARDED_BY(mu_);
+  std::map<std::string, int> in_use_ ABSL_GUARDED_BY(mu_);
   std::map<Op, int> calls_ ABSL_GUARDED_BY(mu_);
 };
 

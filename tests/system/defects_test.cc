@@ -35,6 +35,8 @@ class DefectsTest : public ClusterTest {
     options.nodes = {"a", "b", "c", "d"};
     options.node_flags["a"] = {"--listen-limit=20s"};
     options.node_flags["b"] = {"--listen-limit=2s", "--restore-limit=2s"};
+    // Room for no snapshot at all.
+    options.node_flags["d"] = {"--snapshot-store-bytes=1000"};
     options.agent_flags = {"--unused-image-time=2s"};
     return options;
   }
@@ -303,6 +305,26 @@ TEST_F(DefectsTest, Defect11_SnapshotsStayOnTheHostThatMadeThem) {
     const auto snapshots = cluster().Snapshots(id);
     return snapshots.size() == 1 && snapshots[0].holders_size() == 2;
   }));
+}
+
+TEST_F(DefectsTest, Defect11_NoQuotaOfSnapshots) {
+  const std::string made_here = CreateNative();
+  for (int i = 0; i < 6; ++i) ASSERT_TRUE(cluster().Invoke(made_here, "", "d").ok());
+  EXPECT_TRUE(Eventually([&] { return absl::StrContains(cluster().Log("d"), "--snapshot-store-bytes allows 1000"); }));
+  EXPECT_TRUE(cluster().Snapshots(made_here).empty());
+  EXPECT_TRUE(cluster().Invoke(made_here, "", "d").ok()) << "it serves on";
+  TestFunction function;
+  function.image = NativeImage();
+  function.memory_mib = 64;
+  const std::string id = Create(function, "_elsewhere");
+  Freeze(id, "a");
+  const Answer answer = cluster().Invoke(id, "", "d");
+  EXPECT_TRUE(StartedAs(answer, gw::START_KIND_COLD));
+  EXPECT_TRUE(absl::StrContains(answer.start.fallback_reason(), "--snapshot-store-bytes allows 1000"))
+      << answer.start.fallback_reason();
+  EXPECT_TRUE(Names(Store("d") + "/manifests").empty());
+  EXPECT_EQ(cluster().AgentMetric("d", "thaw_agent_snapshot_store_bytes"), 0);
+  EXPECT_EQ(cluster().AgentMetric("d", "thaw_agent_snapshot_store_quota_bytes"), 1000);
 }
 
 // An image of its own, of a name that `thaw deploy` would give; its id is in `id`.

@@ -282,6 +282,25 @@ TEST_F(StarterTest, ASnapshotRemovedWhileItIsLaidOutLeavesNoDirectory) {
   EXPECT_FALSE(fs::exists(LaidOut()));
 }
 
+TEST_F(StarterTest, ASnapshotIsInUseWhileItIsRestoredAndNoLonger) {
+  HoldSnapshot();
+  int in_use = 0;
+  store_.OnMaterialized([&] { in_use = store_.in_use(snapshot_id_); });
+  const auto started = Start();
+  ASSERT_TRUE(started.ok()) << started.status();
+  EXPECT_EQ(in_use, 1) << "or it would be evicted from under CRIU";
+  EXPECT_EQ(store_.in_use(snapshot_id_), 0);
+}
+
+TEST_F(StarterTest, ASnapshotThatDoesNotFitIntoTheStoreStartsColdAndSaysWhy) {
+  *version_.mutable_snapshot() = manifest_.info();
+  source_->result = absl::ResourceExhaustedError("--snapshot-store-bytes allows 1000");
+  const auto started = Start();
+  ASSERT_TRUE(started.ok()) << started.status();
+  EXPECT_EQ(started->record.kind, StartKind::kCold);
+  EXPECT_TRUE(absl::StrContains(started->record.fallback_reason, "--snapshot-store-bytes allows 1000"));
+}
+
 TEST_F(StarterTest, ASnapshotWithoutWordOfItsRandomNumbersIsGivenUpAndNotFetchedAgain) {
   const auto old = PublishOldSnapshot(origin_);
   ASSERT_TRUE(old.ok()) << old.status();

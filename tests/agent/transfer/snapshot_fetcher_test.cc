@@ -241,6 +241,15 @@ TEST_F(SnapshotFetcherTest, OwnFullDiskIsNotBlamedOnTheHolder) {
   EXPECT_EQ(Fetches("failed"), 1);
 }
 
+TEST_F(SnapshotFetcherTest, SnapshotBeyondTheStoresLimitIsNotEvenAskedFor) {
+  here_.FailNext(FakeSnapshotStore::Op::kMakeRoom, absl::ResourceExhaustedError("--snapshot-store-bytes allows 1000"));
+  const absl::Status status = Fetch({kA, kB}).status();
+  EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
+  EXPECT_EQ(peers_.Given(kA.address) + peers_.Given(kB.address), 0) << "no chunk travels";
+  EXPECT_EQ(Fetches("failed"), 1);
+  EXPECT_TRUE(Fetch({kA}).ok());
+}
+
 TEST_F(SnapshotFetcherTest, SharedChunkThatVanishesBeforeTheEndIsFetchedAfterAll) {
   // Another snapshot here shares the chunks; it is removed while the fetch counts on them.
   here_.SetSource("dump", {{"images", ""}, {"images/pages-1.img", pages_}});
