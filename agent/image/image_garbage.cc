@@ -26,14 +26,17 @@ bool IsOurs(const std::string& tag, const std::string& reference) {
 
 }  // namespace
 
-ImageGarbage::ImageGarbage(const Options& options, const Deps& deps) : options_(options), deps_(deps) { Load(); }
+ImageGarbage::ImageGarbage(const Options& options, const Deps& deps) : options_(options), deps_(deps) {
+  Load();
+}
 
 void ImageGarbage::Load() {
   std::error_code error;
   if (!std::filesystem::exists(options_.file, error)) return;
   std::ifstream file(options_.file);
   if (!file) {
-    deps_.log->error("event=images_not_read file={} error=\"it can't be opened; images stay\"", options_.file);
+    deps_.log->error("event=images_not_read file={} error=\"it can't be opened; images stay\"",
+                     options_.file);
   }
   absl::MutexLock lock(&mu_);
   for (std::string line; std::getline(file, line);) {
@@ -63,8 +66,9 @@ void ImageGarbage::Save() {
   std::error_code error;
   if (file << text && file.flush()) std::filesystem::rename(fresh, options_.file, error);
   if (!file || error) {
-    deps_.log->error("event=images_not_saved file={} error=\"it can't be written; after a restart images stay\"",
-                     options_.file);
+    deps_.log->error(
+        "event=images_not_saved file={} error=\"it can't be written; after a restart images stay\"",
+        options_.file);
   }
 }
 
@@ -153,9 +157,8 @@ bool ImageGarbage::Remove(const std::string& image_id, const Entry& entry) {
   absl::Status removed = image.status();
   if (image.ok()) {
     const auto& tags = image->tags;
-    const bool built_by_thaw =
-        !tags.empty() && std::all_of(tags.begin(), tags.end(),
-                                     [](const std::string& tag) { return absl::StartsWith(tag, kBuiltByThaw); });
+    const auto is_built = [](const std::string& tag) { return absl::StartsWith(tag, kBuiltByThaw); };
+    const bool built_by_thaw = !tags.empty() && std::all_of(tags.begin(), tags.end(), is_built);
     const bool ours = std::all_of(tags.begin(), tags.end(),
                                   [&](const std::string& tag) { return IsOurs(tag, entry.reference); });
     if (!built_by_thaw && !(entry.brought && ours)) {

@@ -21,14 +21,15 @@ namespace thaw::agent {
 
 // Takes images off this node's engine when no version needs them any more.
 //
-// Only Thaw's own go: those that Thaw brought to this engine (from another node, a registry, or the person who
-// deployed), and those that `thaw deploy` built, which it names thaw.local/…; and only while they have no other
-// name than Thaw's. An image that was on the engine for another reason, or was given a name of somebody's own
-// since, stays.
+// Only Thaw's own go: those that Thaw brought to this engine (from another node, a registry, or the person
+// who deployed), and those that `thaw deploy` built, which it names thaw.local/…; and only while they have no
+// other name than Thaw's. An image that was on the engine for another reason, or was given a name of
+// somebody's own since, stays.
 //
 // Several agents may share one engine. Every agent knows all versions of the cluster, so none removes what
-// another one's version needs, as long as it hears the scheduler: while it does not, nothing is removed. What a
-// container still uses is never removed (there is no force), but tried again; the last one to drain removes it.
+// another one's version needs, as long as it hears the scheduler: while it does not, nothing is removed. What
+// a container still uses is never removed (there is no force), but tried again; the last one to drain removes
+// it.
 //
 // What is known is kept in a file, so that an agent that restarts still knows which images are Thaw's.
 //
@@ -39,7 +40,8 @@ class ImageGarbage {
     // The file: one line for each image, `<id> <brought|found> <reference>`.
     std::string file;
     // How long an image stays that no version needs: for who goes back to an older version, and because the
-    // news of a version's end and of the next version with the same image come in any order. Infinite: for ever.
+    // news of a version's end and of the next version with the same image come in any order. Infinite: for
+    // ever.
     absl::Duration keep = absl::Minutes(10);
   };
   struct Deps {
@@ -60,10 +62,11 @@ class ImageGarbage {
   // Reads the file. One that can't be read is logged and counts as empty: its images stay.
   ImageGarbage(const Options& options, const Deps& deps);
 
-  // A version's image is on the engine. `brought`: by Thaw, just now; it was not there before. `reference`: the
-  // version's name for it, may be empty.
+  // A version's image is on the engine. `brought`: by Thaw, just now; it was not there before. `reference`:
+  // the version's name for it, may be empty.
   void Noted(const std::string& image_id, const std::string& reference, bool brought) ABSL_LOCKS_EXCLUDED(mu_);
-  // Somebody asks whether the image is here, perhaps in order to make a version of it: it stays for another while.
+  // Somebody asks whether the image is here, perhaps in order to make a version of it: it stays for another
+  // while.
   void AskedFor(const std::string& image_id) ABSL_LOCKS_EXCLUDED(mu_);
   // The scheduler is heard again; what it has to tell is still on its way.
   void Connected() ABSL_LOCKS_EXCLUDED(mu_);

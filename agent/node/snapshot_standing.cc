@@ -7,8 +7,11 @@ namespace thaw::agent {
 namespace {
 
 template <typename Holders>
-SnapshotStanding AmongHolders(const std::string& snapshot_id, const Holders& holders, const std::string& node_id) {
-  const auto rank = [&snapshot_id](const std::string& node) { return Sha256Hex(absl::StrCat(snapshot_id, "/", node)); };
+SnapshotStanding AmongHolders(const std::string& snapshot_id, const Holders& holders,
+                              const std::string& node_id) {
+  const auto rank = [&snapshot_id](const std::string& node) {
+    return Sha256Hex(absl::StrCat(snapshot_id, "/", node));
+  };
   const std::string own = rank(node_id);
   for (const auto& holder : holders) {
     if (holder.node_id() != node_id && rank(holder.node_id()) > own) return SnapshotStanding::kHeldElsewhere;
@@ -18,12 +21,13 @@ SnapshotStanding AmongHolders(const std::string& snapshot_id, const Holders& hol
 
 }  // namespace
 
-SnapshotStanding StandingOf(const thaw::common::v1::SnapshotInfo& snapshot, const std::vector<VersionState>& versions,
-                            const std::string& node_id) {
+SnapshotStanding StandingOf(const thaw::common::v1::SnapshotInfo& snapshot,
+                            const std::vector<VersionState>& versions, const std::string& node_id) {
   for (const VersionState& version : versions) {
     if (version.spec().version_id() != snapshot.version_id()) continue;
     for (const auto& candidate : version.candidates()) {
-      if (candidate.snapshot().id() == snapshot.id()) return AmongHolders(snapshot.id(), candidate.holders(), node_id);
+      if (candidate.snapshot().id() != snapshot.id()) continue;
+      return AmongHolders(snapshot.id(), candidate.holders(), node_id);
     }
     if (!version.has_snapshot()) return SnapshotStanding::kKeep;
     if (version.snapshot().id() == snapshot.id()) {

@@ -9,13 +9,14 @@
 
 namespace thaw::agent {
 
-// What the cluster would lose with `node_id`'s copy of the snapshot, by what the scheduler has told of the versions.
+// What the cluster would lose with `node_id`'s copy of the snapshot, by what the scheduler has told of the
+// versions.
 //
-// A snapshot that several nodes hold is kept by one of them, which all work out alike from its id and their names:
-// else two that evict it at the same time, each for the other's copy, would leave none. A version that is known
-// without a snapshot keeps all of its own: the scheduler may not have heard of a new one yet.
-SnapshotStanding StandingOf(const thaw::common::v1::SnapshotInfo& snapshot, const std::vector<VersionState>& versions,
-                            const std::string& node_id);
+// A snapshot that several nodes hold is kept by one of them, which all work out alike from its id and their
+// names: else two that evict it at the same time, each for the other's copy, would leave none. A version that
+// is known without a snapshot keeps all of its own: the scheduler may not have heard of a new one yet.
+SnapshotStanding StandingOf(const thaw::common::v1::SnapshotInfo& snapshot,
+                            const std::vector<VersionState>& versions, const std::string& node_id);
 
 }  // namespace thaw::agent
 

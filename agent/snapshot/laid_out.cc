@@ -21,14 +21,16 @@ namespace fs = std::filesystem;
 std::vector<std::string> Children(const std::string& dir) {
   std::error_code error;
   std::vector<std::string> names;
-  for (const fs::directory_entry& entry : fs::directory_iterator(dir, error)) names.push_back(entry.path().filename().string());
+  for (const fs::directory_entry& entry : fs::directory_iterator(dir, error)) {
+    names.push_back(entry.path().filename().string());
+  }
   return names;
 }
 
 absl::Status RemoveDirectory(const std::string& volume, const std::string& snapshot_id) {
   const std::string dir = absl::StrCat(volume, "/", snapshot_id);
-  // Out of the way in one step: a start that fetches the snapshot anew lays it out beside what is being removed. Recovery
-  // takes the name for a half-done copy, should the agent die before the end.
+  // Out of the way in one step: a start that fetches the snapshot anew lays it out beside what is being
+  // removed. Recovery takes the name for a half-done copy, should the agent die before the end.
   const std::string doomed = absl::StrCat(volume, "/removed.tmp-", NewHexId(8));
   if (::rename(dir.c_str(), doomed.c_str()) == 0) return files::RemoveTree(doomed);
   if (errno == ENOENT) return absl::OkStatus();
@@ -39,7 +41,8 @@ absl::Status RemoveDirectory(const std::string& volume, const std::string& snaps
 
 absl::Status LaidOutSnapshots::RemoveUnlessStored(const std::string& snapshot_id) {
   if (!IsSnapshotId(snapshot_id)) {
-    return absl::InvalidArgumentError(absl::StrCat("\"", snapshot_id, "\" is no snapshot's id; nothing was removed"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"", snapshot_id, "\" is no snapshot's id; nothing was removed"));
   }
   // Damaged is not stored: the store has quarantined it by now.
   if (store_.GetManifest(snapshot_id).ok()) return absl::OkStatus();

@@ -50,8 +50,8 @@ absl::Status SnapshotQuota::MakeRoom(std::uint64_t bytes) {
       continue;
     }
     const bool elsewhere = candidate.standing == SnapshotStanding::kHeldElsewhere;
-    deps_.log->info("event=snapshot_evicted snapshot={} bytes={} held_elsewhere={}", id, candidate.info.stored_bytes(),
-                    elsewhere);
+    deps_.log->info("event=snapshot_evicted snapshot={} bytes={} held_elsewhere={}", id,
+                    candidate.info.stored_bytes(), elsewhere);
     deps_.on_evicted(id, absl::StrCat("evicted for room: ",
                                       elsewhere ? "other nodes hold it" : "no version restores from it"));
   }

@@ -26,9 +26,10 @@ enum class SnapshotStanding {
   kKeep,
 };
 
-// Keeps the chunks of a node's snapshot store within so many bytes: evicts what costs least, first the snapshots that
-// no version restores from, then those that other nodes keep, of each kind the least recently used. What is in use
-// (SnapshotStore::Use()), or was used just now, stays: it is being restored, fetched by another node, or published.
+// Keeps the chunks of a node's snapshot store within so many bytes: evicts what costs least, first the
+// snapshots that no version restores from, then those that other nodes keep, of each kind the least recently
+// used. What is in use (SnapshotStore::Use()), or was used just now, stays: it is being restored, fetched by
+// another node, or published.
 //
 // Threads: any. MakeRoom() touches the disk.
 class SnapshotQuota {
@@ -42,7 +43,8 @@ class SnapshotQuota {
   struct Deps {
     DiskSnapshotStore& store;
     std::function<SnapshotStanding(const thaw::common::v1::SnapshotInfo&)> standing;
-    // After the store's copy has gone: what else there is of it goes, and the scheduler hears of it. May block.
+    // After the store's copy has gone: what else there is of it goes, and the scheduler hears of it. May
+    // block.
     std::function<void(const std::string& snapshot_id, const std::string& reason)> on_evicted;
     const Clock& clock;
     std::shared_ptr<spdlog::logger> log;
@@ -50,8 +52,9 @@ class SnapshotQuota {
 
   SnapshotQuota(const Options& options, const Deps& deps) : options_(options), deps_(deps) {}
 
-  // Evicts until a store that would have `bytes` of chunks is within its limit. RESOURCE_EXHAUSTED when that can't be
-  // had; then nothing was evicted, unless a snapshot came into use meanwhile or chunks proved to be shared.
+  // Evicts until a store that would have `bytes` of chunks is within its limit. RESOURCE_EXHAUSTED when that
+  // can't be had; then nothing was evicted, unless a snapshot came into use meanwhile or chunks proved to be
+  // shared.
   absl::Status MakeRoom(std::uint64_t bytes) ABSL_LOCKS_EXCLUDED(mu_);
 
  private:

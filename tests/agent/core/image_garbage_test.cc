@@ -36,7 +36,8 @@ class ImageGarbageTest : public ::testing::Test {
     options.file = dir_.path() + "/images";
     options.keep = kKeep;
     garbage_ = std::make_unique<ImageGarbage>(
-        options, ImageGarbage::Deps{runtime_, images_, [this](const std::string& id) { return needed_.contains(id); },
+        options, ImageGarbage::Deps{runtime_, images_,
+                                    [this](const std::string& id) { return needed_.contains(id); },
                                     [this] { return connected_; },
                                     [this](const std::string& id) { brought_again_.push_back(id); }, removed_,
                                     clock_, NullLogger()});
@@ -240,10 +241,11 @@ class NoInit final : public SlotInitConnector {
   }
 };
 
-TEST_F(ImageGarbageTest, SlotWhoseImageWasRemovedByAnotherAgentHasItBroughtAndIsMadeAllTheSame) {
+TEST_F(ImageGarbageTest, SlotWhoseImageAnotherAgentHasRemovedHasItBroughtAgain) {
   const std::string id = Add("thaw.local/app/fn:1");
   NoInit connector;
-  ContainerSlots slots({}, ContainerSlots::Deps{runtime_, connector, images_, clock_, Paths(dir_.path()), NullLogger()});
+  ContainerSlots slots({}, ContainerSlots::Deps{runtime_, connector, images_, clock_, Paths(dir_.path()),
+                                                NullLogger()});
   for (const char* part : {"/versions", "/slots"}) std::filesystem::create_directories(dir_.path() + part);
   VersionState version;
   version.mutable_spec()->set_version_id("v1");

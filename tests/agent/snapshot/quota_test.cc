@@ -55,7 +55,8 @@ class QuotaTest : public ::testing::Test {
   // A snapshot of some 100 KiB that shares nothing with those of other versions.
   absl::StatusOr<std::string> Publish(const std::string& version) {
     const std::string source = dir_.Sub("dump-" + version);
-    testing::WriteFile(source + "/pages", PageLikeBytes(200 << 10, static_cast<unsigned>(std::hash<std::string>()(version))));
+    const auto seed = static_cast<unsigned>(std::hash<std::string>()(version));
+    testing::WriteFile(source + "/pages", PageLikeBytes(200 << 10, seed));
     const auto manifest = store_->Publish(source, DraftManifest(version));
     std::filesystem::remove_all(source);
     if (!manifest.ok()) return manifest.status();
@@ -114,6 +115,7 @@ TEST_F(QuotaTest, WhatNoVersionRestoresFromGoesBeforeWhatOthersHold) {
   standing_["v3"] = SnapshotStanding::kKeep;
   const std::string v4 = MustPublish("v4");
   EXPECT_EQ(Here(), (std::set<std::string>{v3, v4}));
+  ASSERT_EQ(reasons_.size(), 2u);
   EXPECT_TRUE(absl::StrContains(reasons_[1], "other nodes hold it")) << reasons_[1];
 }
 
