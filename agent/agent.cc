@@ -50,6 +50,7 @@
 #include "agent/transfer/image_fetcher.h"
 #include "agent/transfer/metrics.h"
 #include "agent/transfer/snapshot_fetcher.h"
+#include "common/executor/finishes_within.h"
 #include "common/executor/thread_pool.h"
 #include "common/executor/timer_thread.h"
 #include "common/metrics/metrics.h"
@@ -69,6 +70,8 @@ constexpr absl::Duration kProbeLimit = absl::Minutes(1);
 constexpr absl::Duration kRecoveryLimit = absl::Minutes(2);
 constexpr absl::Duration kImageLimit = absl::Minutes(10);
 constexpr absl::Duration kHealthInterval = absl::Seconds(5);
+// On top of the grace: for what is neither a call nor in vain, resets of slots above all.
+constexpr absl::Duration kStopMargin = absl::Seconds(2);
 constexpr absl::Duration kGaugeInterval = absl::Milliseconds(500);
 constexpr absl::Duration kSweepInterval = absl::Seconds(30);
 
@@ -129,6 +132,8 @@ class Agent::Parts final : public PoolEvents, public SchedulerCommands {
 
   absl::Status Start();
   void Stop();
+  absl::Duration stop_limit() const { return 2 * options_.stop_grace + kStopMargin; }
+  void LogStuck() { log_->error("event=stop_took_too_long limit={}", absl::FormatDuration(stop_limit())); }
   int port() const { return server_->port(); }
   int metrics_port() const { return metrics_server_->port(); }
 
@@ -448,6 +453,9 @@ absl::Status Agent::Parts::Serve() {
 
 void Agent::Parts::Stop() {
   if (std::exchange(stopped_, true)) return;
+  // First: whatever comes, the next start is to know the versions. What changes in the rest of this is said again by the
+  // scheduler. Not where the start failed: then what is known here is less than what the file has.
+  if (server_ != nullptr) saver_->Save();
   if (server_ != nullptr) {
     link_->Drain();
     server_->Shutdown(options_.stop_grace);
@@ -456,10 +464,16 @@ void Agent::Parts::Stop() {
   // Before the executors go: calls that nobody waits for (priming) go on beyond the server's end, and their ends have work
   // for the executors. Whoever waits in one of those for a function is answered by it, too.
   if (dialer_ != nullptr) dialer_->Close();
+  // What is queued for these nobody waits for any more: the RPCs have ended with the server, and what waits in the pools for
+  // an instance with its RPC. All of it before the first is waited for. Housekeeping runs what it has, as slots that are not
+  // emptied are found in use by the next start.
+  for (ThreadPool* pool : {starts_.get(), checkpoints_.get(), transfers_.get(), exports_.get(), disk_.get()}) {
+    if (pool != nullptr) pool->Close();
+  }
+  if (peers_ != nullptr) peers_->Cancel();
   for (ThreadPool* pool : {starts_.get(), checkpoints_.get(), transfers_.get(), exports_.get(), disk_.get(), housekeeping_.get()}) {
     if (pool != nullptr) pool->Shutdown();
   }
-  if (saver_ != nullptr) saver_->Save();
   // Timed work may name any part: none runs while they go.
   if (timers_ != nullptr) timers_->Stop();
   // Nobody is left who could call a function.
@@ -697,20 +711,29 @@ void Agent::Parts::UpdateGauges() {
 // ----------------------------------------------------------------
 
 Agent::Agent(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
-Agent::~Agent() { Stop(); }
+Agent::~Agent() {
+  if (parts_ != nullptr) (void)Stop();
+}
 
 absl::StatusOr<std::unique_ptr<Agent>> Agent::Start(const Options& options, std::shared_ptr<spdlog::logger> log) {
   auto parts = std::make_unique<Parts>(options, std::move(log));
   const absl::Status started = parts->Start();
-  if (!started.ok()) {
-    parts->Stop();
-    return started;
-  }
-  return std::unique_ptr<Agent>(new Agent(std::move(parts)));
+  std::unique_ptr<Agent> agent(new Agent(std::move(parts)));
+  if (!started.ok()) return started;
+  return agent;
 }
 
 int Agent::port() const { return parts_->port(); }
 int Agent::metrics_port() const { return parts_->metrics_port(); }
-void Agent::Stop() { parts_->Stop(); }
+
+bool Agent::Stop() {
+  if (parts_ == nullptr) return false;
+  Parts* const parts = parts_.get();
+  if (FinishesWithin(parts->stop_limit(), [parts] { parts->Stop(); })) return true;
+  parts->LogStuck();
+  // Never destroyed: threads use it.
+  (void)parts_.release();
+  return false;
+}
 
 }  // namespace thaw::agent

@@ -1,4 +1,5 @@
 #include <CLI/CLI.hpp>
+#include <cstdlib>
 #include <iostream>
 #include <map>
 #include <memory>
@@ -69,6 +70,9 @@ int main(int argc, char** argv) {
   }
   const int signal = thaw::WaitForStopSignal();
   log->info("event=stopping signal={}", signal);
-  (*agent)->Stop();
+  if (!(*agent)->Stop()) {
+    log->flush();
+    std::_Exit(0);
+  }
   return 0;
 }

@@ -45,6 +45,14 @@ absl::Status ThreadPool::Add(absl::AnyInvocable<void()> work) {
   return absl::OkStatus();
 }
 
+void ThreadPool::Close() {
+  // Destroyed after the lock: it may own anything.
+  std::deque<absl::AnyInvocable<void()>> dropped;
+  absl::MutexLock lock(&mu_);
+  stopping_ = true;
+  dropped.swap(queue_);
+}
+
 void ThreadPool::Shutdown() {
   {
     absl::MutexLock lock(&mu_);

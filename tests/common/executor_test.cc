@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/synchronization/notification.h"
+#include "common/executor/finishes_within.h"
 #include "common/executor/thread_pool.h"
 #include "common/executor/timer_thread.h"
 #include "tests/fakes/fake_clock.h"
@@ -19,6 +20,44 @@ TEST(ThreadPool, RunsAllThatWasQueuedBeforeItsShutdown) {
   pool.Shutdown();
   EXPECT_EQ(ran, 500);
   EXPECT_TRUE(absl::IsUnavailable(pool.Add([] {})));
+}
+
+TEST(ThreadPool, CloseDropsWhatIsQueuedAndLeavesWhatRuns) {
+  ThreadPool pool({.name = "test", .threads = 1, .max_queued = 1000});
+  absl::Notification entered, go, ended;
+  ASSERT_TRUE(pool.Add([&] {
+                    entered.Notify();
+                    go.WaitForNotification();
+                    ended.Notify();
+                  }).ok());
+  entered.WaitForNotification();
+  // Slow transfers, each of which would take as long as it may.
+  std::atomic<int> ran = 0;
+  auto owned = std::make_shared<int>(1);
+  for (int i = 0; i < 500; ++i) ASSERT_TRUE(pool.Add([&ran, owned] { ++ran; }).ok());
+  pool.Close();
+  EXPECT_EQ(owned.use_count(), 1) << "they are destroyed before it returns";
+  EXPECT_TRUE(absl::IsUnavailable(pool.Add([] {})));
+  EXPECT_FALSE(ended.HasBeenNotified());
+  go.Notify();
+  pool.Shutdown();
+  EXPECT_TRUE(ended.HasBeenNotified());
+  EXPECT_EQ(ran, 0);
+}
+
+TEST(FinishesWithin, ReturnsWhenTheWorkHasEndedOrCanBeWaitedForNoLonger) {
+  bool ran = false;
+  EXPECT_TRUE(FinishesWithin(absl::Seconds(20), [&ran] { ran = true; }));
+  EXPECT_TRUE(ran);
+  const auto go = std::make_shared<absl::Notification>();
+  const auto ended = std::make_shared<absl::Notification>();
+  EXPECT_FALSE(FinishesWithin(absl::Milliseconds(10), [go, ended] {
+    go->WaitForNotification();
+    ended->Notify();
+  }));
+  EXPECT_FALSE(ended->HasBeenNotified());
+  go->Notify();
+  ended->WaitForNotification();
 }
 
 TEST(ThreadPool, FullQueueRefusesAndDropsTheWork) {

@@ -405,6 +405,40 @@ TEST_F(TransferTest, CancelledReaderStopsTheDiskWork) {
   EXPECT_LT(a_.watched->reads, request.sha256_size());
 }
 
+// The agent's order when it stops.
+TEST_F(TransferTest, AStopEndsTheTransfersUnderWayAndDropsThoseThatAreQueued) {
+  const v1::Manifest manifest = Publish(a_);
+  absl::Notification over, under_way;
+  std::atomic<int> begun{0}, cancelled{0}, reading{0};
+  a_.watched->before_read = [&] {
+    if (++reading == 2) under_way.Notify();
+    over.WaitForNotification();
+  };
+  const auto peer = b_.peers.Connect(a_.holder());
+  const auto read = [&] {
+    return peer->ReadChunks({ChunksOf(manifest)[0]},
+                            [](const std::string&, absl::string_view) { return absl::OkStatus(); }, Soon());
+  };
+  ThreadPool transfers({.name = "transfers", .threads = 2, .max_queued = 1000});
+  for (int i = 0; i < 500; ++i) {
+    ASSERT_TRUE(transfers.Add([&] {
+                           ++begun;
+                           if (absl::IsCancelled(read())) ++cancelled;
+                         }).ok());
+  }
+  under_way.WaitForNotification();
+  const absl::Time stopped = absl::Now();
+  transfers.Close();
+  b_.peers.Cancel();
+  transfers.Shutdown();
+  EXPECT_LT(absl::Now() - stopped, absl::Seconds(2));
+  EXPECT_EQ(begun, cancelled);
+  EXPECT_EQ(begun, 2);
+  EXPECT_TRUE(absl::IsCancelled(read())) << "a later one";
+  over.Notify();
+  a_.server->Shutdown(absl::Seconds(10));
+}
+
 TEST_F(TransferTest, DeadlineOfTheCallIsHonouredWhileTheDiskHangs) {
   const v1::Manifest manifest = Publish(a_);
   absl::Notification over;
