@@ -292,7 +292,8 @@ absl::Status Agent::Parts::Start() {
   slots.tools = tools_;
   container_slots_ = std::make_unique<ContainerSlots>(
       slots, ContainerSlots::Deps{*runtime_, *connector_, *images_, clock_, paths_, log_});
-  slots_ = std::make_unique<VersionRemoval>(VersionRemoval::Deps{*container_slots_, *store_, paths_, clock_, log_});
+  slots_ = std::make_unique<VersionRemoval>(
+      VersionRemoval::Deps{*container_slots_, *store_, paths_, clock_, log_});
   ThawStarter::Options starter;
   starter.has_preload = !options_.preload_dir.empty();
   starter.restore_limit = options_.restore_limit;
@@ -333,7 +334,8 @@ absl::Status Agent::Parts::Start() {
   pool_ = std::make_unique<Pool>(pool, PoolDeps{*starter_, *checkpointer_, *slots_, *this, *memory_, *metrics_, *starts_,
                                                 *checkpoints_, *housekeeping_, *timers_, clock_, log_});
 
-  saver_ = std::make_unique<VersionSaver>(paths_.VersionStates(), [this] { return pool_->States(); }, *housekeeping_, log_);
+  saver_ = std::make_unique<VersionSaver>(
+      paths_.VersionStates(), [this] { return pool_->States(); }, *housekeeping_, log_);
 
   ASSIGN_OR_RETURN(const std::vector<VersionState> known, LoadVersionFile(paths_.VersionStates()));
   // No slots are made before the old ones were found: recovery takes what it finds half made for rubbish.
@@ -453,20 +455,21 @@ absl::Status Agent::Parts::Serve() {
 
 void Agent::Parts::Stop() {
   if (std::exchange(stopped_, true)) return;
-  // First: whatever comes, the next start is to know the versions. What changes in the rest of this is said again by the
-  // scheduler. Not where the start failed: then what is known here is less than what the file has.
+  // First: whatever comes, the next start is to know the versions. What changes in the rest of this is said
+  // again by the scheduler. Not where the start failed: then what is known here is less than what the file
+  // has.
   if (server_ != nullptr) saver_->Save();
   if (server_ != nullptr) {
     link_->Drain();
     server_->Shutdown(options_.stop_grace);
   }
   if (link_ != nullptr) link_->Stop();
-  // Before the executors go: calls that nobody waits for (priming) go on beyond the server's end, and their ends have work
-  // for the executors. Whoever waits in one of those for a function is answered by it, too.
+  // Before the executors go: calls that nobody waits for (priming) go on beyond the server's end, and their
+  // ends have work for the executors. Whoever waits in one of those for a function is answered by it, too.
   if (dialer_ != nullptr) dialer_->Close();
-  // What is queued for these nobody waits for any more: the RPCs have ended with the server, and what waits in the pools for
-  // an instance with its RPC. All of it before the first is waited for. Housekeeping runs what it has, as slots that are not
-  // emptied are found in use by the next start.
+  // What is queued for these nobody waits for any more: the RPCs have ended with the server, and what waits
+  // in the pools for an instance with its RPC. All of it before the first is waited for. Housekeeping runs
+  // what it has, as slots that are not emptied are found in use by the next start.
   for (ThreadPool* pool : {starts_.get(), checkpoints_.get(), transfers_.get(), exports_.get(), disk_.get()}) {
     if (pool != nullptr) pool->Close();
   }
@@ -652,7 +655,9 @@ void Agent::Parts::OnVersionRemoved(const std::string& version_id) {
       const std::vector<std::string> removed = slots_->Remove(*pool_, version_id);
       // Back since then: the scheduler is not to name this node as a holder.
       if (pool_->Find(version_id) != nullptr) {
-        for (const std::string& snapshot_id : removed) snapshots_->ReportGone(snapshot_id, "its version was removed here");
+        for (const std::string& snapshot_id : removed) {
+          snapshots_->ReportGone(snapshot_id, "its version was removed here");
+        }
       }
       saver_->Changed();
     });

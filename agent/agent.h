@@ -24,12 +24,13 @@ class Agent {
   int port() const;
   int metrics_port() const;
 
-  // Saves the versions, tells the scheduler, lets calls under way end (at most Options::stop_grace), closes the services, then
-  // stops the workers: what they have queued is dropped. Containers stay as they are: the next start adopts them.
+  // Saves the versions, tells the scheduler, lets calls under way end (at most Options::stop_grace), closes
+  // the services, then stops the workers: what they have queued is dropped. Containers stay as they are: the
+  // next start adopts them.
   //
-  // False when something still runs after twice that time and a little (the engine may not answer, a dump may take its time):
-  // it is left running with all that it uses, and the process must end by std::_Exit(), as it could be in the middle of
-  // anything. The next start recovers from that as from a crash.
+  // False when something still runs after twice that time and a little (the engine may not answer, a dump may
+  // take its time): it is left running with all that it uses, and the process must end by std::_Exit(), as it
+  // could be in the middle of anything. The next start recovers from that as from a crash.
   [[nodiscard]] bool Stop();
 
  private:

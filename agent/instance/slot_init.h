@@ -115,9 +115,10 @@ class SlotInit {
 
   virtual ~SlotInit() = default;
 
-  // Who is told of events from now on, on the connection's thread: it must be short and not block. At most one; an
-  // empty one stops them. Returns when no call of the old handler is running. A wish (kCheckpointWished) of the function that
-  // nobody heard is told to the next handler from within this call; other events that nobody hears are lost.
+  // Who is told of events from now on, on the connection's thread: it must be short and not block. At most
+  // one; an empty one stops them. Returns when no call of the old handler is running. A wish
+  // (kCheckpointWished) of the function that nobody heard is told to the next handler from within this call;
+  // other events that nobody hears are lost.
   virtual void SetEventHandler(EventHandler handler) = 0;
 
   virtual absl::StatusOr<InitStatus> GetStatus(absl::Duration limit) = 0;

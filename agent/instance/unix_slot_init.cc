@@ -225,7 +225,8 @@ class Connection {
 
   void Tell(const InitEvent& event) ABSL_LOCKS_EXCLUDED(handler_mu_) {
     absl::MutexLock lock(&handler_mu_);
-    // A function may wish as soon as it runs, before its pool listens; it waits for the answer, so the wish is kept.
+    // A function may wish as soon as it runs, before its pool listens; it waits for the answer, so the wish
+    // is kept.
     if (handler_) {
       handler_(event);
     } else if (event.kind == InitEvent::Kind::kCheckpointWished) {

@@ -31,11 +31,12 @@ class UnixFunctionDialer final : public FunctionDialer {
   absl::Status AwaitListener(const std::string& iofs_dir, absl::Time deadline,
                              absl::AnyInvocable<bool()> alive) override;
 
-  // Ends all calls under way with CANCELLED, and from now on each new one, too (nothing is sent); AwaitListener() returns
-  // CANCELLED. For the end of the process: what the `done`s need must stand until Join() has returned.
+  // Ends all calls under way with CANCELLED, and from now on each new one, too (nothing is sent);
+  // AwaitListener() returns CANCELLED. For the end of the process: what the `done`s need must stand until
+  // Join() has returned.
   void Close();
-  // After Close(). Returns when every `done` has been called, also those of calls that other `done`s have begun; there must
-  // be no call by anybody else from now on. Not from a `done`.
+  // After Close(). Returns when every `done` has been called, also those of calls that other `done`s have
+  // begun; there must be no call by anybody else from now on. Not from a `done`.
   void Join();
 
  private:

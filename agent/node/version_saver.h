@@ -16,16 +16,16 @@
 
 namespace thaw::agent {
 
-// Keeps the version file up to date, however often the versions change: after each connection to the scheduler each of them
-// does. One save at most is under way, and one more to come.
+// Keeps the version file up to date, however often the versions change: after each connection to the
+// scheduler each of them does. One save at most is under way, and one more to come.
 //
 // Threads: any. Failures are logged: the next change, or the next start's scheduler, makes up for them.
 class VersionSaver {
  public:
   using States = std::function<std::vector<VersionState>()>;
 
-  // `states` tells what is to be saved when a save begins; it may take locks that callers of Changed() do not hold. All
-  // must outlive the work on `executor`.
+  // `states` tells what is to be saved when a save begins; it may take locks that callers of Changed() do not
+  // hold. All must outlive the work on `executor`.
   VersionSaver(std::string path, States states, Executor& executor, std::shared_ptr<spdlog::logger> log)
       : path_(std::move(path)), states_(std::move(states)), executor_(executor), log_(std::move(log)) {}
 

@@ -9,8 +9,8 @@
 
 namespace thaw::agent {
 
-// Whether a call's caller has gone, for who may be told as soon as it has. Shared by both, as either may outlive the other.
-// Threads: any.
+// Whether a call's caller has gone, for who may be told as soon as it has. Shared by both, as either may
+// outlive the other. Threads: any.
 class Cancellation {
  public:
   // Tells who listens. The second time does nothing.
@@ -29,8 +29,8 @@ class Cancellation {
     return cancelled_;
   }
 
-  // `hook` takes the place of the last one. It is called once at most, on the thread that cancels; before this returns where
-  // that has happened. It must not block.
+  // `hook` takes the place of the last one. It is called once at most, on the thread that cancels; before
+  // this returns where that has happened. It must not block.
   void OnCancel(absl::AnyInvocable<void()> hook) ABSL_LOCKS_EXCLUDED(mu_) {
     {
       absl::MutexLock lock(&mu_);

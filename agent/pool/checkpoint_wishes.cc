@@ -34,7 +34,8 @@ void VersionPool::OnCheckpointWished(const InstancePtr& instance, Actions& actio
   // Who stops it has the slot for itself, and nobody waits there any more.
   if (instance->state() == InstanceState::kStopping || instance->state() == InstanceState::kGone) return;
   if (instance->slot == nullptr) {
-    // Its init is listened to before the start has been entered here: until then there is nothing to answer it through.
+    // Its init is listened to before the start has been entered here: until then there is nothing to answer
+    // it through.
     instance->wished_early = true;
     return;
   }

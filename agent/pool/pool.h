@@ -24,8 +24,9 @@ class Pool {
   std::shared_ptr<VersionPool> Find(const std::string& version_id) const ABSL_LOCKS_EXCLUDED(mu_);
   // Whether the version is known, or something of it is still running here after its removal.
   bool Has(const std::string& version_id) const ABSL_LOCKS_EXCLUDED(mu_);
-  // The version is called no more; `drained` is called when nothing of it is left. It is dropped where there is more to wait
-  // for: the version has come back meanwhile, or was removed more than once. Then the last one's is called.
+  // The version is called no more; `drained` is called when nothing of it is left. It is dropped where there
+  // is more to wait for: the version has come back meanwhile, or was removed more than once. Then the last
+  // one's is called.
   void Remove(const std::string& version_id, absl::AnyInvocable<void()> drained) ABSL_LOCKS_EXCLUDED(mu_);
 
   // VersionPool::ForgetCheckpointRequest() of each.
@@ -46,8 +47,8 @@ class Pool {
   const PoolDeps deps_;
   mutable absl::Mutex mu_;
   absl::flat_hash_map<std::string, std::shared_ptr<VersionPool>> pools_ ABSL_GUARDED_BY(mu_);
-  // How many pools of a version have been removed and still have something running. More than one where it came back
-  // between.
+  // How many pools of a version have been removed and still have something running. More than one where it
+  // came back between.
   absl::flat_hash_map<std::string, int> draining_ ABSL_GUARDED_BY(mu_);
 };
 

@@ -714,8 +714,8 @@ void VersionPool::AdoptInstance(std::string instance_id, std::unique_ptr<Slot> s
     instance->sealed = sealed;
     instances_.emplace(instance->id(), instance);
   }
-  // Between the two, as the handler takes the lock and finds the instance by its id; while it counts as starting, nobody
-  // takes its slot away.
+  // Between the two, as the handler takes the lock and finds the instance by its id; while it counts as
+  // starting, nobody takes its slot away.
   init.SetEventHandler([weak = weak_from_this(), id = instance->id()](const InitEvent& event) {
     if (auto self = weak.lock()) self->OnInitEvent(id, event);
   });

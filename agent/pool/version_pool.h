@@ -42,8 +42,8 @@ struct Call {
   // Makes the request that the function sees, once its deadline is known.
   absl::AnyInvocable<FunctionRequest(absl::Time deadline)> make_request;
   absl::Time deadline;
-  // Whether the caller has gone; null where it never does. A call that waits for an instance ends with CANCELLED as soon as
-  // it has; one that was handed to an instance goes on.
+  // Whether the caller has gone; null where it never does. A call that waits for an instance ends with
+  // CANCELLED as soon as it has; one that was handed to an instance goes on.
   std::shared_ptr<Cancellation> cancellation;
   // Called once; any thread; must not block. Errors are those of thaw.agent.v1.Functions.Invoke.
   absl::AnyInvocable<void(absl::StatusOr<CallResult>)> done;

@@ -27,17 +27,20 @@ std::vector<std::string> VersionRemoval::Remove(const Pool& pool, const std::str
   }
   std::error_code error;
   std::filesystem::remove_all(deps_.paths.Version(version_id), error);
-  if (error) deps_.log->error("event=version_directory_not_removed version={} error=\"{}\"", version_id, error.message());
+  if (error) {
+    deps_.log->error("event=version_directory_not_removed version={} error=\"{}\"", version_id, error.message());
+  }
   return removed;
 }
 
 absl::StatusOr<std::unique_ptr<Slot>> VersionRemoval::Create(const VersionState& version, absl::Time deadline) {
   const std::string& version_id = version.spec().version_id();
-  // Not held while the slot is made, so that several are made at once: its pool is known since before, and a removal that
-  // begins now finds it.
+  // Not held while the slot is made, so that several are made at once: its pool is known since before, and a
+  // removal that begins now finds it.
   if (removals_.HoldWithin(version_id, deadline - deps_.clock.Now()) == nullptr) {
-    return absl::DeadlineExceededError(absl::StrCat("version ", version_id, " has come back while this node was still removing "
-                                                    "it, and no slot was made in time; try again"));
+    return absl::DeadlineExceededError(
+        absl::StrCat("version ", version_id, " has come back while this node was still removing it, and no slot was made ",
+                     "in time; try again"));
   }
   return deps_.slots.Create(version, deadline);
 }

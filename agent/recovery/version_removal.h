@@ -17,11 +17,13 @@
 
 namespace thaw::agent {
 
-// Removes what versions leave on the disk, and keeps that apart from versions that come back: a version's id says all that it
-// is, so one that is deployed again has the directory and the snapshots of the one that was removed.
+// Removes what versions leave on the disk, and keeps that apart from versions that come back: a version's id
+// says all that it is, so one that is deployed again has the directory and the snapshots of the one that was
+// removed.
 //
-// All slots are made through it. Whatever a version's new pool does on the disk, it does with a slot; so while the version is
-// being removed no slot of it is made, and while anything could make or use one it is not removed.
+// All slots are made through it. Whatever a version's new pool does on the disk, it does with a slot; so
+// while the version is being removed no slot of it is made, and while anything could make or use one it is
+// not removed.
 //
 // Threads: any; the methods block.
 class VersionRemoval final : public SlotFactory {
@@ -35,12 +37,12 @@ class VersionRemoval final : public SlotFactory {
   };
   explicit VersionRemoval(const Deps& deps) : deps_(deps) {}
 
-  // Removes the version's snapshots and directory, unless `pool` has it (again), and tells which snapshots have gone. What
-  // can't be removed is logged, and stays.
+  // Removes the version's snapshots and directory, unless `pool` has it (again), and tells which snapshots
+  // have gone. What can't be removed is logged, and stays.
   std::vector<std::string> Remove(const Pool& pool, const std::string& version_id);
 
-  // As the factory's own, after the version's removal where one is under way: DEADLINE_EXCEEDED when that takes until
-  // `deadline`.
+  // As the factory's own, after the version's removal where one is under way: DEADLINE_EXCEEDED when that
+  // takes until `deadline`.
   absl::StatusOr<std::unique_ptr<Slot>> Create(const VersionState& version, absl::Time deadline) override;
   void Destroy(std::unique_ptr<Slot> slot) override;
 

@@ -101,9 +101,10 @@ void Run(const FunctionsService::FindVersion& find, std::shared_ptr<v1::InvokeRe
 
 grpc::Status CallerGone() { return grpc::Status(grpc::StatusCode::CANCELLED, "the caller has gone"); }
 
-// Whether a reactor waits for the pool. Who sets it to false goes on with the reactor, and nobody else does: the pool with its
-// answer, or a cancellation, which ends the RPC at once and leaves the pool's work, and its late answer, to themselves. A
-// server that stops waits for its reactors, and a function may take minutes. Shared, as the answer may outlive the reactor.
+// Whether a reactor waits for the pool. Who sets it to false goes on with the reactor, and nobody else does:
+// the pool with its answer, or a cancellation, which ends the RPC at once and leaves the pool's work, and its
+// late answer, to themselves. A server that stops waits for its reactors, and a function may take minutes.
+// Shared, as the answer may outlive the reactor.
 using Waiting = std::shared_ptr<std::atomic<bool>>;
 
 class InvokeReactor final : public grpc::ServerUnaryReactor {

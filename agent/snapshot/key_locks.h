@@ -40,7 +40,8 @@ class KeyLocks {
   };
 
   // Null when the name is still another's after `limit`; a limit of nothing only looks.
-  [[nodiscard]] std::unique_ptr<Held> HoldWithin(std::string key, absl::Duration limit) ABSL_LOCKS_EXCLUDED(mu_) {
+  [[nodiscard]] std::unique_ptr<Held> HoldWithin(std::string key, absl::Duration limit)
+      ABSL_LOCKS_EXCLUDED(mu_) {
     absl::MutexLock lock(&mu_);
     auto free = [this, &key] { return !held_.contains(key); };
     if (!mu_.AwaitWithTimeout(absl::Condition(&free), limit)) return nullptr;

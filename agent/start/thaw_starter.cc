@@ -233,13 +233,14 @@ absl::StatusOr<v1::Manifest> ThawStarter::LayOut(const std::string& snapshot_id,
   const std::string dir = absl::StrCat(deps_.paths.Cracdata(version_id), "/", snapshot_id);
   std::error_code error;
   absl::Status ready;
-  // Nearly always it is there, and sound. Each start hashes it for itself, as many at once as there are: a lock over this
-  // would make each restore wait for all the others'.
+  // Nearly always it is there, and sound. Each start hashes it for itself, as many at once as there are: a
+  // lock over this would make each restore wait for all the others'.
   if (std::filesystem::exists(dir, error) && deps_.store.Verify(snapshot_id, dir).ok()) return manifest;
   const std::unique_ptr<KeyLocks::Held> held = laying_out_.HoldWithin(snapshot_id, deadline - deps_.clock.Now());
   if (held == nullptr) {
-    return absl::DeadlineExceededError(absl::StrCat("snapshot ", snapshot_id, " was still being laid out for another instance "
-                                                    "when this one's call could wait no longer"));
+    return absl::DeadlineExceededError(
+        absl::StrCat("snapshot ", snapshot_id, " was still being laid out for another instance when this one's call ",
+                     "could wait no longer"));
   }
   if (std::filesystem::exists(dir, error)) {
     // Another start may have laid it out anew meanwhile.

@@ -81,7 +81,8 @@ class ThawStarter final : public InstanceStarter {
   // Has the snapshot laid out and verified; `remote` is set when it had to be fetched.
   absl::StatusOr<v1::Manifest> Ready(const VersionState& version, absl::Time deadline, bool& remote);
   // The same for one whose manifest is here. DEADLINE_EXCEEDED when another start still lays it out by then.
-  absl::StatusOr<v1::Manifest> LayOut(const std::string& snapshot_id, const std::string& version_id, absl::Time deadline);
+  absl::StatusOr<v1::Manifest> LayOut(const std::string& snapshot_id, const std::string& version_id,
+                                      absl::Time deadline);
   absl::Status ResetSlot(std::unique_ptr<Slot>& slot);
   absl::StatusOr<std::unique_ptr<FunctionConnection>> StartCold(const VersionState& version, Slot& slot,
                                                                 const std::string& instance_id, const Given& given,
@@ -94,8 +95,8 @@ class ThawStarter final : public InstanceStarter {
   const Options options_;
   const Deps deps_;
   LaidOutSnapshots laid_out_{deps_.store, deps_.paths};
-  // By snapshot: two starts of one version must not lay it out, or remove a damaged copy, at once. Verifying needs none of
-  // it.
+  // By snapshot: two starts of one version must not lay it out, or remove a damaged copy, at once. Verifying
+  // needs none of it.
   KeyLocks laying_out_;
   absl::Mutex mu_;
   absl::flat_hash_map<std::string, int> restore_failures_ ABSL_GUARDED_BY(mu_);

@@ -18,8 +18,8 @@ class GrpcPeers final : public Peers {
   explicit GrpcPeers(std::shared_ptr<ChannelPool> channels);
   std::shared_ptr<Peer> Connect(const Holder& holder) override;
 
-  // Ends all calls under way with CANCELLED, and each later one, too: transfers take minutes, and an agent that stops can't
-  // wait for them. Threads: any; does not block.
+  // Ends all calls under way with CANCELLED, and each later one, too: transfers take minutes, and an agent
+  // that stops can't wait for them. Threads: any; does not block.
   void Cancel();
 
  private:

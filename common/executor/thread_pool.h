@@ -33,8 +33,9 @@ class ThreadPool final : public Executor {
 
   absl::Status Add(absl::AnyInvocable<void()> work) override ABSL_LOCKS_EXCLUDED(mu_);
 
-  // Refuses new work, and drops what is queued: it is destroyed without running, on this thread, so whoever waits for it must
-  // learn that from its destruction or not be there any more. What runs goes on. Does not wait.
+  // Refuses new work, and drops what is queued: it is destroyed without running, on this thread, so whoever
+  // waits for it must learn that from its destruction or not be there any more. What runs goes on. Does not
+  // wait.
   void Close() ABSL_LOCKS_EXCLUDED(mu_);
 
   // Refuses new work, runs what is queued, and joins the threads. Not from a thread of the pool.

@@ -51,8 +51,8 @@ class FakeSnapshotStore final : public agent::SnapshotStore {
   void SetSource(const std::string& source_dir, std::map<std::string, std::string> files);
   // The next `times` calls of `op` fail with `status` and do nothing.
   void FailNext(Op op, absl::Status status, int times = 1);
-  // Runs before the next call of `op` (kMaterialize, kVerify, kRemove), on its thread; it may block, and hold up that call
-  // alone.
+  // Runs before the next call of `op` (kMaterialize, kVerify, kRemove), on its thread; it may block, and hold
+  // up that call alone.
   void BeforeNext(Op op, std::function<void()> hook);
   // Flips a byte of a stored chunk, or of the manifest, or of what is laid out at a target.
   void DamageChunk(const std::string& sha256);

@@ -24,8 +24,8 @@ namespace {
 constexpr absl::Duration kLimit = absl::Seconds(10);
 constexpr char kWish[] = R"({"event":"checkpoint_wished","instance":"i1","pid":7})";
 
-// The other end of the socket: reads orders and says lines. An answer to an order comes after all that was said before, so
-// that a test knows by it what the agent's end has read.
+// The other end of the socket: reads orders and says lines. An answer to an order comes after all that was
+// said before, so that a test knows by it what the agent's end has read.
 class InitEnd {
  public:
   InitEnd() {

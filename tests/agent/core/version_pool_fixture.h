@@ -96,7 +96,8 @@ class VersionPoolTest : public ::testing::Test, public PoolEvents {
     return room_;
   }
 
-  PendingCall Invoke(absl::Duration limit = absl::Seconds(60), std::shared_ptr<Cancellation> cancellation = nullptr) {
+  PendingCall Invoke(absl::Duration limit = absl::Seconds(60),
+                     std::shared_ptr<Cancellation> cancellation = nullptr) {
     auto result = std::make_shared<std::optional<absl::StatusOr<CallResult>>>();
     Call call;
     call.deadline = clock_.Now() + limit;

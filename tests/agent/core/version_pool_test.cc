@@ -285,7 +285,8 @@ TEST_F(VersionPoolTest, NoInstanceIsStartedForCallersWhoHaveGone) {
   const auto late = Invoke(absl::Seconds(60), caller);
   ASSERT_TRUE(late->has_value());
   EXPECT_TRUE(absl::IsCancelled((*late)->status()));
-  // The second waits as the only instance has just begun; long before that would take too long, its caller goes.
+  // The second waits as the only instance has just begun; long before that would take too long, its caller
+  // goes.
   caller = std::make_shared<Cancellation>();
   const auto second = Invoke(absl::Seconds(60), caller);
   EXPECT_FALSE(second->has_value());

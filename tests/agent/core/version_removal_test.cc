@@ -1,4 +1,5 @@
-// What a version leaves on the disk goes when nothing of it runs here any more, and not when it has come back meanwhile.
+// What a version leaves on the disk goes when nothing of it runs here any more, and not when it has come back
+// meanwhile.
 #include "agent/recovery/version_removal.h"
 
 #include <gtest/gtest.h>
