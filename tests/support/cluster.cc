@@ -46,6 +46,21 @@ std::string FdkDir(const std::string& project) {
 }
 std::string TestFunctionsDir() { return FdkDir("functions"); }
 
+double SumOfSeries(const std::string& text, const std::string& name, const std::vector<std::string>& labels) {
+  double sum = 0;
+  for (absl::string_view line : absl::StrSplit(text, '\n')) {
+    if (!absl::StartsWith(line, name)) continue;
+    const absl::string_view rest = line.substr(name.size());
+    if (rest.empty() || (rest[0] != '{' && rest[0] != ' ')) continue;
+    bool all = true;
+    for (const std::string& label : labels) all = all && absl::StrContains(rest, label);
+    const auto space = line.rfind(' ');
+    double value = 0;
+    if (all && absl::SimpleAtod(line.substr(space + 1), &value)) sum += value;
+  }
+  return sum;
+}
+
 // Where images_criu of deploy/lib/images.sh leaves the self-contained CRIU.
 std::string CriuBundleDir() { return OutDir() + "/criu"; }
 
@@ -120,13 +135,14 @@ absl::Status Cluster::StartScheduler() {
                                    "--cluster-token-file=" + token_file(),
                                    "--port-file=" + port_file,
                                    "--heartbeat-interval=200ms",
-                                   "--lost-after=2s"};
+                                   "--lost-after=" + absl::FormatDuration(options_.lost_after)};
   argv.insert(argv.end(), options_.scheduler_flags.begin(), options_.scheduler_flags.end());
   fs::remove(port_file);
   fs::create_directories(dir_ + "/scheduler");
   ASSIGN_OR_RETURN(scheduler_, Process::Start(argv, dir_ + "/scheduler.log"));
   ASSIGN_OR_RETURN(auto ports, AwaitPortFile(port_file, *scheduler_, kStartLimit));
   scheduler_port_ = ports["grpc"];
+  scheduler_metrics_port_ = ports["metrics"];
   return absl::OkStatus();
 }
 
@@ -324,19 +340,11 @@ bool Cluster::AwaitInstances(const std::string& node, std::uint32_t count, absl:
 std::string Cluster::AgentMetrics(const std::string& node) { return HttpGet(agent_metrics_port(node), "/metrics"); }
 
 double Cluster::AgentMetric(const std::string& node, const std::string& name, const std::vector<std::string>& labels) {
-  double sum = 0;
-  const std::string text = AgentMetrics(node);
-  for (absl::string_view line : absl::StrSplit(text, '\n')) {
-    if (!absl::StartsWith(line, name)) continue;
-    const absl::string_view rest = line.substr(name.size());
-    if (rest.empty() || (rest[0] != '{' && rest[0] != ' ')) continue;
-    bool all = true;
-    for (const std::string& label : labels) all = all && absl::StrContains(rest, label);
-    const auto space = line.rfind(' ');
-    double value = 0;
-    if (all && absl::SimpleAtod(line.substr(space + 1), &value)) sum += value;
-  }
-  return sum;
+  return SumOfSeries(AgentMetrics(node), name, labels);
+}
+
+double Cluster::SchedulerMetric(const std::string& name, const std::vector<std::string>& labels) {
+  return SumOfSeries(HttpGet(scheduler_metrics_port_, "/metrics"), name, labels);
 }
 
 std::string Cluster::gateway_address() const { return absl::StrCat("127.0.0.1:", gateway_port_); }

@@ -43,6 +43,9 @@ class Cluster {
   struct Options {
     std::vector<std::string> nodes = {"a", "b", "c"};
     std::vector<std::string> scheduler_flags;
+    // Silence after which the scheduler takes a node for lost. Agents come back to a restarted scheduler within 2 s or a
+    // little more.
+    absl::Duration lost_after = absl::Seconds(2);
     std::vector<std::string> gateway_flags;
     std::vector<std::string> agent_flags;
     // For one node only, after the others'.
@@ -100,6 +103,8 @@ class Cluster {
   // Sum of a metric's series whose text contains all of `labels`; NaN-free, 0 when there is none.
   double AgentMetric(const std::string& node, const std::string& name, const std::vector<std::string>& labels = {});
   std::string AgentMetrics(const std::string& node);
+  // The same of the scheduler.
+  double SchedulerMetric(const std::string& name, const std::vector<std::string>& labels = {});
   // The part's log so far.
   std::string Log(const std::string& part) { return ReadFileOrEmpty(dir_ + "/" + part + ".log"); }
   std::string gateway_address() const;
@@ -128,7 +133,7 @@ class Cluster {
   std::string dir_, suffix_, app_id_, criu_bundle_;
   std::unique_ptr<Process> scheduler_, gateway_;
   std::map<std::string, Agent> agents_;
-  int scheduler_port_ = 0, gateway_port_ = 0, http_port_ = 0;
+  int scheduler_port_ = 0, scheduler_metrics_port_ = 0, gateway_port_ = 0, http_port_ = 0;
   std::unique_ptr<thaw::gateway::v1::Invoker::Stub> invoker_;
   std::unique_ptr<thaw::gateway::v1::Admin::Stub> admin_;
 };

@@ -16,15 +16,21 @@
 #include "tests/support/standard_services.h"
 #include "tests/system/engine_proxy.h"
 #include "tests/system/suite.h"
+#include "thaw/scheduler/v1/scheduler.grpc.pb.h"
 
 namespace thaw::testing {
 namespace {
 
 using absl::StatusCode;
 namespace gw = thaw::gateway::v1;
+namespace sched = thaw::scheduler::v1;
 using thaw::common::v1::NODE_STATE_LOST;
 using thaw::common::v1::NODE_STATE_READY;
 
+// Longer than agents take to find a restarted scheduler, so that none is lost then.
+constexpr absl::Duration kLostAfter = absl::Seconds(3);
+// Short, so that a test can outlast it; yet a lost node is found before a lease on it runs out that nobody renews.
+constexpr absl::Duration kLeaseTtl = absl::Seconds(8);
 constexpr char kEngine[] = "/var/run/docker.sock";
 
 class NodeFaultTest : public ClusterTest {
@@ -33,6 +39,8 @@ class NodeFaultTest : public ClusterTest {
     proxy_ = std::make_unique<EngineProxy>(absl::StrCat("/tmp/thaw-engine-", getpid(), ".sock"), kEngine);
     Cluster::Options options;
     options.nodes = {"a", "b"};
+    options.lost_after = kLostAfter;
+    options.scheduler_flags = {absl::StrCat("--lease-ttl=", absl::FormatDuration(kLeaseTtl))};
     options.node_flags["b"] = {"--docker-socket=" + proxy_->path()};
     return options;
   }
@@ -49,6 +57,26 @@ class NodeFaultTest : public ClusterTest {
   void Revive(const std::string& node) {
     ASSERT_TRUE(cluster().StartNode(node).ok());
     ASSERT_TRUE(cluster().AwaitNode(node, NODE_STATE_READY));
+  }
+  template <typename Request, typename Response>
+  absl::Status CallScheduler(grpc::Status (sched::Leases::Stub::*method)(grpc::ClientContext*, const Request&, Response*),
+                             const Request& request, Response& response) {
+    grpc::ClientContext context;
+    context.set_deadline(absl::ToChronoTime(absl::Now() + absl::Seconds(20)));
+    context.AddMetadata("thaw-cluster-token",
+                        std::string(absl::StripAsciiWhitespace(ReadFileOrEmpty(cluster().token_file()))));
+    const auto stub = sched::Leases::NewStub(PlainChannel(cluster().scheduler_port()));
+    return FromGrpcStatus((stub.get()->*method)(&context, request, &response));
+  }
+  // The lease's id, if it still holds.
+  std::vector<std::string> Renewed(const sched::Lease& lease) {
+    sched::RenewLeasesRequest request;
+    request.set_gateway_id("quiet");
+    request.add_lease_ids(lease.lease_id());
+    sched::RenewLeasesResponse response;
+    const absl::Status status = CallScheduler(&sched::Leases::Stub::RenewLeases, request, response);
+    EXPECT_TRUE(status.ok()) << status;
+    return {response.lease_ids().begin(), response.lease_ids().end()};
   }
   std::string Logs(const std::string& word) {
     return absl::StrCat(Count(FunctionLogs("a") + FunctionLogs("b"), word));
@@ -130,31 +158,44 @@ TEST_F(NodeFaultTest, SchedulerKilledAndRestarted_WarmCallsNeverNotice_AndTheCat
   ASSERT_TRUE(cluster().Invoke(id).ok());
   std::atomic<bool> stop{false};
   std::atomic<int> answered{0};
+  std::atomic<bool> failed{false};
+  // The caller's until it has been joined.
   std::string failure;
   std::thread caller([&] {
     while (!stop) {
       const Answer answer = cluster().Invoke(id);
       if (!answer.ok()) {
         failure = answer.status.ToString();
+        failed = true;
         return;
       }
       ++answered;
     }
   });
-  const int before = answered;
+  const auto not_renewed = [&] { return Count(cluster().Log("gateway"), "event=leases_not_renewed"); };
+  const int renewals_failed = not_renewed();
   cluster().KillScheduler();
-  // The outage lasts until some hundred calls were answered in it.
-  EXPECT_TRUE(Eventually([&] { return answered > before + 300 || !failure.empty(); }, absl::Seconds(60)));
-  const int during = answered - before;
+  const absl::Time killed = absl::Now();
+  // One call may have been under way at the kill.
+  const int before = answered + 1;
+  // The outage outlasts every lease of before, and some hundred calls.
+  EXPECT_TRUE(Eventually(
+      [&] { return failed || (answered > before + 300 && absl::Now() > killed + kLeaseTtl + absl::Seconds(1)); },
+      absl::Seconds(60)));
+  EXPECT_GT(not_renewed(), renewals_failed) << "the leases were due in the outage";
+  const int in_outage = answered;
+  EXPECT_TRUE(Eventually([&] { return failed || answered > in_outage + 10; })) << "calls go on beyond the leases' time";
   EXPECT_TRUE(cluster().StartScheduler().ok());
   EXPECT_TRUE(cluster().AwaitNode("a", NODE_STATE_READY));
   EXPECT_TRUE(cluster().AwaitNode("b", NODE_STATE_READY));
   const int back = answered;
-  EXPECT_TRUE(Eventually([&] { return answered > back + 100 || !failure.empty(); }, absl::Seconds(60)));
+  EXPECT_TRUE(Eventually([&] { return failed || answered > back + 100; }, absl::Seconds(60)));
+  EXPECT_TRUE(Eventually([&] {
+    return cluster().SchedulerMetric("thaw_scheduler_leases_granted_total", {"kind=\"adopted\""}) >= 1;
+  })) << "the restarted scheduler takes the lease over";
   stop = true;
   caller.join();
   EXPECT_EQ(failure, "");
-  EXPECT_GT(during, 0) << "calls were made while the scheduler was dead";
   const auto snapshots = cluster().Snapshots(id);
   ASSERT_EQ(snapshots.size(), 1u);
   EXPECT_EQ(snapshots[0].id(), snapshot);
@@ -169,6 +210,18 @@ TEST_F(NodeFaultTest, NodeLost_ItsLeasesEnd_AndTheNextCallIsAnsweredElsewhereWit
   const std::string a_cracdata = Cracdata("a", id);
   ASSERT_TRUE(Eventually([&] { return std::filesystem::exists(a_cracdata); })) << "publishing prepares a slot on each node";
   ASSERT_TRUE(cluster().AwaitSlots("a", 1));
+  // A second gateway has a lease on it too, and makes no call that could tell it of the loss.
+  sched::AcquireLeaseRequest acquire;
+  acquire.set_gateway_id("quiet");
+  acquire.set_function_id(id);
+  acquire.set_pinned_node(cluster().NodeId("b"));
+  sched::Lease lease;
+  ASSERT_TRUE(CallScheduler(&sched::Leases::Stub::AcquireLease, acquire, lease).ok());
+  EXPECT_THAT(Renewed(lease), ::testing::ElementsAre(lease.lease_id()));
+  const auto ended = [&] {
+    return cluster().SchedulerMetric("thaw_scheduler_leases_ended_total", {"cause=\"node_lost\""});
+  };
+  const double ended_before = ended();
   cluster().KillNode("b", /*with_containers=*/true);
   const absl::Time killed = absl::Now();
   const Answer answer = cluster().Invoke(id);
@@ -176,6 +229,8 @@ TEST_F(NodeFaultTest, NodeLost_ItsLeasesEnd_AndTheNextCallIsAnsweredElsewhereWit
   EXPECT_EQ(answer.start.node_id(), cluster().NodeId("a"));
   EXPECT_LT(absl::Now() - killed, absl::Seconds(5));
   EXPECT_TRUE(cluster().AwaitNode("b", NODE_STATE_LOST));
+  EXPECT_TRUE(Eventually([&] { return ended() > ended_before; }));
+  EXPECT_THAT(Renewed(lease), ::testing::IsEmpty()) << "and is told so when it asks";
   EXPECT_TRUE(cluster().Containers("b").empty());
   Revive("b");
 }
