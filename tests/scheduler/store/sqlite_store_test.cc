@@ -85,10 +85,16 @@ TEST_F(SqliteStoreTest, WhatWasAppliedSurvivesAKillOfTheProcess) {
   EXPECT_EQ((*store)->Load()->apps.size(), 50u);
 }
 
-// The fixture is the file of the first release, as SQL: a catalogue with a snapshot that two nodes hold.
-TEST_F(SqliteStoreTest, AnOlderSchemaIsBroughtUpToDateWithAllThatIsInIt) {
-  std::ifstream fixture(THAW_STORE_FIXTURES "/schema_v1.sql");
-  ASSERT_TRUE(fixture);
+// Of every schema before today's there is a fixture, as SQL: a catalogue with a snapshot that two nodes hold.
+class OlderSchemaTest : public SqliteStoreTest, public ::testing::WithParamInterface<int> {};
+
+INSTANTIATE_TEST_SUITE_P(, OlderSchemaTest, ::testing::Range(1, SqliteStore::kSchemaVersion),
+                         ::testing::PrintToStringParamName());
+
+TEST_P(OlderSchemaTest, IsBroughtUpToDateWithAllThatIsInIt) {
+  const int schema = GetParam();
+  std::ifstream fixture(absl::StrCat(THAW_STORE_FIXTURES "/schema_v", schema, ".sql"));
+  ASSERT_TRUE(fixture) << "a new schema needs a fixture of the one before it: CONTRIBUTING.md";
   std::ostringstream sql;
   sql << fixture.rdbuf();
   Sql(sql.str());
@@ -109,7 +115,17 @@ TEST_F(SqliteStoreTest, AnOlderSchemaIsBroughtUpToDateWithAllThatIsInIt) {
   EXPECT_EQ(contents->snapshots[0].version_id(), contents->versions[0].version_id());
   ASSERT_EQ(contents->snapshots[0].holders_size(), 2);
   ASSERT_EQ(contents->nodes.size(), 2u);
-  // What the old schema could not hold.
+  if (schema >= 2) {
+    ASSERT_EQ(contents->removed_snapshots.size(), 1u);
+    EXPECT_EQ(contents->removed_snapshots[0].id, "fedcba9876543210fedcba9876543210");
+    ASSERT_EQ(contents->checkpoint_failures.size(), 1u);
+    EXPECT_EQ(contents->checkpoint_failures[0].version_id, contents->versions[0].version_id());
+    EXPECT_EQ(contents->checkpoint_failures[0].failures, 2);
+    EXPECT_EQ(contents->checkpoint_failures[0].last_error, "criu dump failed");
+    EXPECT_EQ(contents->checkpoint_failures[0].failed_at, absl::FromUnixSeconds(1'790'000'001));
+  }
+  const std::size_t failures = contents->checkpoint_failures.size();
+  // What an older schema could not hold.
   ASSERT_TRUE((*store)
                   ->Apply(WriteBatch()
                               .Put(RemovedSnapshot{"s", absl::UnixEpoch()})
@@ -120,7 +136,7 @@ TEST_F(SqliteStoreTest, AnOlderSchemaIsBroughtUpToDateWithAllThatIsInIt) {
   store->reset();
   store = SqliteStore::Open(file_);
   ASSERT_TRUE(store.ok()) << store.status();
-  EXPECT_EQ((*store)->Load()->checkpoint_failures.size(), 1u);
+  EXPECT_EQ((*store)->Load()->checkpoint_failures.size(), failures + 1);
   EXPECT_EQ((*store)->Load()->secrets.size(), 1u);
 }
 
