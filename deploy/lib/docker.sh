@@ -8,6 +8,25 @@ DOCKER_START_SECONDS=60
 
 docker_answers() { timeout 15 docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
 
+# within SECONDS REMEDY COMMAND…: runs COMMAND; after so long it is ended, REMEDY is said, and the status is 124.
+within() {
+  local seconds=$1 remedy=$2 status=0
+  shift 2
+  # In our own process group, so that a stage that is stopped takes COMMAND with it.
+  timeout --foreground --kill-after=10 "$seconds" "$@" || status=$?
+  # 137: it did not end by itself when told to.
+  if ((status != 124 && status != 137)); then return "$status"; fi
+  echo "'$*' was ended after $seconds s: $remedy" >&2
+  return 124
+}
+
+# compose_run ARG…: the tool of the array COMPOSE with these arguments. THAW_COMPOSE_SECONDS is its limit.
+compose_run() {
+  within "${THAW_COMPOSE_SECONDS:-300}" \
+    "the Docker Engine does not get on with the containers; look at 'docker ps' and the engine's log, restart it, and run this again" \
+    "${COMPOSE[@]}" "$@"
+}
+
 # Prints the compose command; fails when there is none.
 docker_compose_command() {
   if timeout 15 docker compose version >/dev/null 2>&1; then

@@ -3,7 +3,7 @@
 # of all that it is made from, so that what is up to date is not built again. The C++ services are compiled in
 # a container of thaw/build; the other images only copy.
 #
-# Needs THAW_ROOT (the checkout), THAW_OUT (its out/), and packages.sh, base-image.sh, ca.sh.
+# Needs THAW_ROOT (the checkout), THAW_OUT (its out/), and packages.sh, docker.sh, base-image.sh, ca.sh.
 
 IMAGE_BUILD=thaw/build:latest
 IMAGE_SERVICES=thaw/services:latest
@@ -74,10 +74,17 @@ images_compile() {
     return 0
   fi
   mkdir -p "$THAW_OUT/services/build" "$THAW_OUT/services/bin" "$THAW_OUT/ccache"
-  docker run --rm --init --name "thaw-compile-$$" --network none \
+  within "${THAW_COMPILE_SECONDS:-3600}" \
+    "what is compiled is kept, so run this again; on a slow machine give it longer with THAW_COMPILE_SECONDS" \
+    docker run --rm --init --name "thaw-compile-$$" --network none \
     -v "$THAW_ROOT:/src:ro" -v "$THAW_OUT/services:/out" -v "$THAW_OUT/ccache:/ccache" \
     -e CCACHE_DIR=/ccache -e "NINJA_STATUS=[%f/%t] " -e "TARGETS=${SERVICE_BINARIES[*]}" \
-    "$IMAGE_BUILD" bash /src/deploy/images/build/compile
+    "$IMAGE_BUILD" bash /src/deploy/images/build/compile || {
+    local status=$?
+    # The container outlives a client that had to be killed.
+    if ((status == 124)); then timeout 60 docker rm -f "thaw-compile-$$" >/dev/null 2>&1 || true; fi
+    return "$status"
+  }
   for binary in "${SERVICE_BINARIES[@]}"; do
     if [[ ! -x $THAW_OUT/services/bin/$binary ]]; then
       echo "the build made no $binary"
@@ -126,9 +133,10 @@ images_criu() {
   if [[ -x $THAW_OUT/criu/criu && -f $stamp && $(<"$stamp") == "$hash" ]]; then return 0; fi
   rm -rf "$THAW_OUT/criu" "$THAW_OUT/criu.new"
   # Never started; an image without a command needs one to make a container.
-  container=$(docker create "$IMAGE_CRIU" /criu/criu) || return
-  docker cp "$container:/criu" "$THAW_OUT/criu.new"
-  docker rm "$container" >/dev/null
+  local stuck="the Docker Engine does not get on; look at its log, restart it, and run this again"
+  container=$(within 120 "$stuck" docker create "$IMAGE_CRIU" /criu/criu) || return
+  within 300 "$stuck" docker cp "$container:/criu" "$THAW_OUT/criu.new" || return
+  within 120 "$stuck" docker rm "$container" >/dev/null || return
   mv "$THAW_OUT/criu.new" "$THAW_OUT/criu"
   printf '%s' "$hash" >"$stamp"
 }
