@@ -67,7 +67,7 @@ AgentMetrics::AgentMetrics(prometheus::Registry& registry) {
   }
   checkpoint_duration = &prometheus::BuildHistogram()
                              .Name("thaw_agent_checkpoint_duration_seconds")
-                             .Help("From the grant to the published snapshot")
+                             .Help("Of published ones, from the start of the freeze to the published snapshot")
                              .Register(registry)
                              .Add({}, LatencyBuckets());
   checkpoint_frozen = &prometheus::BuildHistogram()

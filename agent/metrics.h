@@ -38,7 +38,7 @@ class AgentMetrics {
   // thaw_agent_obstacles_total{kind}: what looks before dumps, resources and CRIU have found in the way.
   void CountObstacle(thaw::common::v1::ObstacleKind kind);
 
-  // thaw_agent_checkpoint_duration_seconds (from the grant to the published snapshot),
+  // thaw_agent_checkpoint_duration_seconds (from the start of the freeze to the published snapshot),
   // thaw_agent_checkpoint_frozen_seconds (how long the process stood still), thaw_agent_checkpoint_bytes (raw).
   prometheus::Histogram* checkpoint_duration;
   prometheus::Histogram* checkpoint_frozen;

@@ -46,21 +46,6 @@ std::string FdkDir(const std::string& project) {
 }
 std::string TestFunctionsDir() { return FdkDir("functions"); }
 
-double SumOfSeries(const std::string& text, const std::string& name, const std::vector<std::string>& labels) {
-  double sum = 0;
-  for (absl::string_view line : absl::StrSplit(text, '\n')) {
-    if (!absl::StartsWith(line, name)) continue;
-    const absl::string_view rest = line.substr(name.size());
-    if (rest.empty() || (rest[0] != '{' && rest[0] != ' ')) continue;
-    bool all = true;
-    for (const std::string& label : labels) all = all && absl::StrContains(rest, label);
-    const auto space = line.rfind(' ');
-    double value = 0;
-    if (all && absl::SimpleAtod(line.substr(space + 1), &value)) sum += value;
-  }
-  return sum;
-}
-
 // Where images_criu of deploy/lib/images.sh leaves the self-contained CRIU.
 std::string CriuBundleDir() { return OutDir() + "/criu"; }
 
@@ -354,6 +339,21 @@ std::vector<std::string> Cluster::Containers(const std::string& node, const std:
   std::vector<std::string> argv = {"docker", "ps", "-aq", "--no-trunc", "--filter", "label=thaw.node=" + NodeId(node)};
   if (!filter.empty()) argv.insert(argv.end(), {"--filter", filter});
   return absl::StrSplit(RunCommand(argv).out, '\n', absl::SkipEmpty());
+}
+
+double SumOfSeries(const std::string& text, const std::string& name, const std::vector<std::string>& labels) {
+  double sum = 0;
+  for (absl::string_view line : absl::StrSplit(text, '\n')) {
+    if (!absl::StartsWith(line, name)) continue;
+    const absl::string_view rest = line.substr(name.size());
+    if (rest.empty() || (rest[0] != '{' && rest[0] != ' ')) continue;
+    bool all = true;
+    for (const std::string& label : labels) all = all && absl::StrContains(rest, label);
+    const auto space = line.rfind(' ');
+    double value = 0;
+    if (all && absl::SimpleAtod(line.substr(space + 1), &value)) sum += value;
+  }
+  return sum;
 }
 
 std::string ExchangeText(int port, const std::string& request, int limit_seconds) {

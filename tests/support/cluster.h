@@ -141,6 +141,8 @@ class Cluster {
 // What comes back on 127.0.0.1:port after `request`, until the other side closes or is silent for so long; empty where
 // nobody listens.
 std::string ExchangeText(int port, const std::string& request, int limit_seconds);
+// Sum of a metric's series in a text of GET /metrics whose labels contain all of `labels`; 0 when there is none.
+double SumOfSeries(const std::string& text, const std::string& name, const std::vector<std::string>& labels = {});
 // Body of GET http://127.0.0.1:port/path, which has 5 s.
 std::string HttpGet(int port, const std::string& path);
 

@@ -21,6 +21,11 @@ namespace {
 
 using Json = nlohmann::json;
 
+// Writes GET /metrics of the port into the file.
+constexpr char kSaveMetrics[] =
+    "import sys, urllib.request as r; "
+    "open(sys.argv[2], \"wb\").write(r.urlopen(\"http://127.0.0.1:\" + sys.argv[1] + \"/metrics\", timeout=10).read())";
+
 class DemoTest : public ClusterTest {
  protected:
   // The node's process after the demo's own start is none of the cluster's.
@@ -34,6 +39,34 @@ class DemoTest : public ClusterTest {
     const std::string path = cluster().dir() + "/" + name;
     std::ofstream(path) << "set -e\n" << text;
     return "sh " + path;
+  }
+  // A node's phases of starts agree with its starts, and with what the calls `started` there have reported.
+  void ExpectPhases(const std::string& metrics, const std::string& node, const Json& calls,
+                    const std::vector<std::size_t>& started) {
+    SCOPED_TRACE(node);
+    const auto starts = [&](const std::string& kind) {
+      return SumOfSeries(metrics, "thaw_agent_starts_total", {"kind=\"" + kind + "\"", "result=\"ok\""});
+    };
+    const auto phase = [&](const std::string& name, const std::string& what) {
+      return SumOfSeries(metrics, "thaw_agent_start_phase_seconds_" + what, {"phase=\"" + name + "\""});
+    };
+    const double restored = starts("restored") + starts("restored-remote");
+    const double all = restored + starts("cold");
+    EXPECT_GE(all, static_cast<double>(started.size()));
+    EXPECT_EQ(phase("container", "count"), all);
+    EXPECT_EQ(phase("restore", "count"), all);
+    EXPECT_EQ(phase("fetch", "count"), restored) << "a cold start fetches nothing";
+    EXPECT_EQ(phase("first_response", "count"), static_cast<double>(started.size()));
+    EXPECT_GT(phase("first_response", "sum"), 0);
+    for (const char* name : {"container", "fetch", "restore"}) {
+      double reported_ms = 0;
+      for (const std::size_t call : started) reported_ms += calls[call]["phases_ms"][name].get<double>();
+      // Reported to a hundredth of a millisecond.
+      EXPECT_GE(phase(name, "sum") * 1000, reported_ms - 0.1) << name;
+      if (all == static_cast<double>(started.size())) {
+        EXPECT_NEAR(phase(name, "sum") * 1000, reported_ms, 0.1) << name;
+      }
+    }
   }
   static std::set<std::string> Keys(const Json& object) {
     std::set<std::string> keys;
@@ -50,8 +83,11 @@ TEST_F(DemoTest, ShowsTheWholeIdea_InTheIssuesWords_AndTheCountersAgree) {
                     cluster().agent_metrics_port(node));
   }
   const std::string pid = cluster().dir() + "/$THAW_NODE.pid";
+  // A's counters end with it: they are read just before.
+  const std::string saved = cluster().dir() + "/metrics-of-a";
   const std::string kill_script =
-      Script("kill-node", absl::StrCat("kill -9 $(cat ", pid, ")\n",
+      Script("kill-node", absl::StrCat("cp_metrics='", kSaveMetrics, "'\npython3 -c \"$cp_metrics\" ",
+                                       cluster().agent_metrics_port("a"), " ", saved, "\n", "kill -9 $(cat ", pid, ")\n",
                                        "docker ps -aq --filter label=thaw.node=$THAW_NODE | xargs -r docker rm -f\n"));
   const std::string start_script =
       Script("start-node", absl::StrCat("setsid nohup '", absl::StrJoin(cluster().AgentCommand("a"), "' '"), "' >>",
@@ -118,6 +154,20 @@ TEST_F(DemoTest, ShowsTheWholeIdea_InTheIssuesWords_AndTheCountersAgree) {
     EXPECT_EQ(cluster().AgentMetric(node, "thaw_agent_starts_total", {"result=\"fell_back\""}), 0) << node;
   }
   EXPECT_TRUE(cluster().AwaitNode("a", thaw::common::v1::NODE_STATE_READY)) << "the demo brings A back";
+
+  // The one checkpoint was A's.
+  const std::string of_a = ReadFileOrEmpty(saved);
+  for (const char* histogram : {"duration_seconds", "frozen_seconds", "bytes"}) {
+    EXPECT_EQ(SumOfSeries(of_a, absl::StrCat("thaw_agent_checkpoint_", histogram, "_count")), 1) << histogram;
+    EXPECT_GT(SumOfSeries(of_a, absl::StrCat("thaw_agent_checkpoint_", histogram, "_sum")), 0) << histogram;
+  }
+  EXPECT_EQ(SumOfSeries(of_a, "thaw_agent_checkpoint_bytes_sum"), snapshot["raw_bytes"].get<double>());
+  EXPECT_GE(SumOfSeries(of_a, "thaw_agent_checkpoint_duration_seconds_sum") * 1000,
+            snapshot["checkpoint_ms"].get<double>() - 1)
+      << "the dump is a part of the whole";
+  ExpectPhases(of_a, "a", report["calls"], {0, 5});
+  ExpectPhases(cluster().AgentMetrics("b"), "b", report["calls"], {6});
+  ExpectPhases(cluster().AgentMetrics("c"), "c", report["calls"], {8});
 }
 
 }  // namespace
