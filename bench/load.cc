@@ -11,6 +11,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "bench/docker_function.h"
+#include "bench/load_rows.h"
 #include "bench/report.h"
 #include "common/status/status_macros.h"
 #include "tests/support/cluster.h"
@@ -18,16 +19,12 @@
 namespace thaw::bench {
 namespace {
 
-constexpr char kDirect[] = "direct";
-
 using testing::Cluster;
 using testing::LoadGrpc;
 using testing::LoadResult;
 
-constexpr int kCallers[] = {1, 8, 32, 128};
 constexpr absl::Duration kWarmUp = absl::Seconds(3);
 constexpr std::uint32_t kMemoryMib = 256;
-constexpr double kLeastShareOfBest = 0.8;
 constexpr char kBody[] = "hello";
 
 // The function takes one call a time: callers stand in line for its one connection.
@@ -52,18 +49,8 @@ LoadResult LoadDirect(FunctionSocket& socket, int callers, absl::Duration time) 
   return result;
 }
 
-struct Row {
-  std::string target;
-  int callers = 0;
-  double rps = 0;
-  absl::Duration p50, p99;
-  std::size_t calls = 0, errors = 0;
-  // Of the function on its node, after this row.
-  double instances = 0;
-};
-
-Row MakeRow(const std::string& target, int callers, const LoadResult& result) {
-  Row row;
+LoadRow MakeRow(const std::string& target, int callers, const LoadResult& result) {
+  LoadRow row;
   row.target = target;
   row.callers = callers;
   row.calls = result.latencies.size();
@@ -75,57 +62,26 @@ Row MakeRow(const std::string& target, int callers, const LoadResult& result) {
   return row;
 }
 
-// What breaks the promises, in words; empty when all hold.
-std::vector<std::string> Complaints(const std::vector<Row>& rows) {
-  std::vector<std::string> complaints;
-  std::map<std::string, double> best, at_most_callers;
-  for (const Row& row : rows) {
-    best[row.target] = std::max(best[row.target], row.rps);
-    if (row.callers == kCallers[std::size(kCallers) - 1]) at_most_callers[row.target] = row.rps;
-    if (row.errors > 0) {
-      complaints.push_back(absl::StrCat(row.errors, " of ", row.calls, " calls to ", row.target, " by ", row.callers,
-                                        " callers failed"));
-    }
-    // Calls this short are done sooner than another instance would be ready (docs/design/instances.md).
-    if (row.instances > std::max(1u, std::thread::hardware_concurrency())) {
-      complaints.push_back(absl::StrCat(row.target, " by ", row.callers, " callers was served by ", row.instances,
-                                        " instances: waiting calls should have queued"));
-    }
-  }
-  for (const auto& [target, rps] : at_most_callers) {
-    // `direct` measures the function and this machine, not Thaw: it is what the others are held against.
-    if (target == kDirect || rps >= kLeastShareOfBest * best[target]) continue;
-    complaints.push_back(absl::StrFormat("%s collapses: %.0f calls/s by 128 callers are %.0f %% of its best, %.0f calls/s",
-                                         target, rps, 100 * rps / best[target], best[target]));
-  }
-  return complaints;
-}
-
-absl::Status Report(const std::vector<Row>& rows, const std::string& json_file) {
+absl::Status Report(const std::vector<LoadRow>& rows, const std::string& json_file) {
   Table table({"target", "callers", "n", "rps", "p50 ms", "p99 ms", "errors", "rps x of direct", "p50 x of direct",
                "instances"});
-  nlohmann::json json = nlohmann::json::array();
-  std::map<int, const Row*> direct;
-  for (const Row& row : rows) {
+  std::map<int, const LoadRow*> direct;
+  for (const LoadRow& row : rows) {
     if (row.target == kDirect) direct[row.callers] = &row;
   }
-  for (const Row& row : rows) {
-    const Row& base = *direct.at(row.callers);
+  for (const LoadRow& row : rows) {
+    const LoadRow& base = *direct.at(row.callers);
     table.Add({row.target, absl::StrCat(row.callers), absl::StrCat(row.calls), absl::StrFormat("%.0f", row.rps),
                Milliseconds(row.p50), Milliseconds(row.p99), absl::StrCat(row.errors),
                absl::StrFormat("%.2f", row.rps / base.rps),
                absl::StrFormat("%.2f", absl::FDivDuration(row.p50, base.p50)), absl::StrCat(row.instances)});
-    json.push_back({{"target", row.target},
-                    {"callers", row.callers},
-                    {"rps", static_cast<std::int64_t>(row.rps)},
-                    {"p50_ms", JsonMilliseconds(row.p50)},
-                    {"p99_ms", JsonMilliseconds(row.p99)},
-                    {"errors", row.errors}});
   }
   table.Print();
-  RETURN_IF_ERROR(WriteFile(json_file, nlohmann::json{{"rows", json}}.dump(2)));
+  RETURN_IF_ERROR(WriteFile(json_file, LoadJson(rows).dump(2)));
   std::string all;
-  for (const std::string& complaint : Complaints(rows)) absl::StrAppend(&all, all.empty() ? "" : "; ", complaint);
+  for (const std::string& complaint : Complaints(rows, std::thread::hardware_concurrency())) {
+    absl::StrAppend(&all, all.empty() ? "" : "; ", complaint);
+  }
   return all.empty() ? absl::OkStatus() : absl::FailedPreconditionError(all);
 }
 
@@ -154,8 +110,8 @@ absl::Status MeasureLoad(const LoadOptions& options) {
   RETURN_IF_ERROR(LoadHttp(cluster->http_address(), request, 8, kWarmUp).status());
   LoadGrpc(cluster->gateway_address(), id, kBody, 8, kWarmUp);
 
-  std::vector<Row> rows;
-  for (const int callers : kCallers) {
+  std::vector<LoadRow> rows;
+  for (const int callers : kLoadCallers) {
     Say(absl::StrCat("measuring ", callers, callers == 1 ? " caller" : " callers"));
     rows.push_back(MakeRow(kDirect, callers, LoadDirect(plain.socket(), callers, options.time)));
     rows.back().instances = 1;
@@ -165,7 +121,8 @@ absl::Status MeasureLoad(const LoadOptions& options) {
     rows.push_back(MakeRow("thaw-grpc", callers, LoadGrpc(cluster->gateway_address(), id, kBody, callers, options.time)));
     rows.back().instances = cluster->AgentMetric("a", "thaw_agent_slots", {"state=\"occupied\""});
   }
-  std::stable_sort(rows.begin(), rows.end(), [](const Row& one, const Row& other) { return one.target < other.target; });
+  std::stable_sort(rows.begin(), rows.end(),
+                   [](const LoadRow& one, const LoadRow& other) { return one.target < other.target; });
   return Report(rows, options.json_file);
 }
 
