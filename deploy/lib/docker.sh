@@ -23,7 +23,7 @@ within() {
 # compose_run ARG…: the tool of the array COMPOSE with these arguments. THAW_COMPOSE_SECONDS is its limit.
 compose_run() {
   within "${THAW_COMPOSE_SECONDS:-300}" \
-    "the Docker Engine does not get on with the containers; look at 'docker ps' and the engine's log, restart it, and run this again" \
+    "the Docker Engine does not get on; look at 'docker ps' and its log, restart it, and run this again" \
     "${COMPOSE[@]}" "$@"
 }
 

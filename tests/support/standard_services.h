@@ -26,8 +26,8 @@
 
 // Asks a server for its health and its services as grpcurl does: over the wire, without a token.
 //
-// Messages are written and read by their fields' numbers, without generated code: in a test that has the server in its own
-// process, that code would be the description that the server may lack, and in others it is not linked in.
+// Messages are written and read by their fields' numbers, without generated code: in a test that has the server in
+// its own process, that code would be the description that the server may lack, and in others it is not linked in.
 namespace thaw::testing {
 
 // A message's fields by number: what has a length (texts, bytes, messages) as it is, numbers as their digits.
@@ -92,8 +92,8 @@ inline absl::StatusOr<std::string> AskHealth(const std::shared_ptr<grpc::Channel
   return status[0] == "1" ? "SERVING" : status[0] == "2" ? "NOT_SERVING" : "status " + status[0];
 }
 
-// The field `answer` of the answer of server reflection (grpc/reflection/v1alpha/reflection.proto) to a request whose
-// field `question` is `value`.
+// The field `answer` of what server reflection (grpc/reflection/v1alpha/reflection.proto) answers to a request
+// whose field `question` is `value`.
 inline absl::StatusOr<Fields> AskReflection(const std::shared_ptr<grpc::Channel>& channel, int question,
                                             const std::string& value, int answer) {
   google::protobuf::UnknownFieldSet request;
