@@ -46,11 +46,6 @@ TEST(TextWidth, PrintableDisarmsControlCharacters) {
   EXPECT_EQ(Printable("größe \xff"), "größe \\xff");
 }
 
-TEST(TextWidth, KnowsUtf8) {
-  EXPECT_TRUE(IsUtf8("größe 🧊"));
-  EXPECT_FALSE(IsUtf8("\xff"));
-}
-
 TEST(Table, AlignsColumnsByWhatTheyTakeOnScreen) {
   Table table({{"NAME"}, {"SIZE", Table::Align::kRight}, {"NOTE"}});
   table.AddRow({"雪", "7", "x"});

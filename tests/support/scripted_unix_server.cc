@@ -26,19 +26,6 @@ namespace {
 
 }  // namespace
 
-TempDir::TempDir() {
-  std::string pattern = "/tmp/thaw-test-XXXXXX";
-  if (::mkdtemp(pattern.data()) == nullptr) Die("mkdtemp");
-  path_ = pattern;
-}
-
-TempDir::~TempDir() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
-}
-
-std::string TempDir::File(absl::string_view name) const { return absl::StrCat(path_, "/", name); }
-
 bool ScriptedUnixServer::Connection::Fill() {
   char part[65536];
   const ssize_t got = ::recv(fd_, part, sizeof(part), 0);

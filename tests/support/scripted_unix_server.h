@@ -11,22 +11,9 @@
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "tests/support/temp_dir.h"
 
 namespace thaw::testing {
-
-// A directory of its own below the system's one for temporary files, removed with all in it.
-class TempDir {
- public:
-  TempDir();
-  ~TempDir();
-  TempDir(const TempDir&) = delete;
-  TempDir& operator=(const TempDir&) = delete;
-  const std::string& path() const { return path_; }
-  std::string File(absl::string_view name) const;
-
- private:
-  std::string path_;
-};
 
 // A server on a unix socket whose every byte the test decides: each connection is handled on a thread of its own, and
 // closed when the handler returns.

@@ -29,23 +29,6 @@ void Must(bool ok, const std::string& act) {
 
 }  // namespace
 
-TempDir::TempDir() {
-  std::string name = (std::filesystem::temp_directory_path() / "thaw-test-XXXXXX").string();
-  Must(::mkdtemp(name.data()) != nullptr, "mkdtemp " + name);
-  path_ = name;
-}
-
-TempDir::~TempDir() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
-}
-
-std::string TempDir::Sub(const std::string& name) const {
-  const std::string path = path_ + "/" + name;
-  Must(::mkdir(path.c_str(), 0700) == 0, "mkdir " + path);
-  return path;
-}
-
 void WriteFile(const std::string& path, const std::string& content) {
   std::ofstream file(path, std::ios::binary | std::ios::trunc);
   file << content;

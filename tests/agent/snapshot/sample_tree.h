@@ -4,24 +4,10 @@
 #include <cstdint>
 #include <string>
 
+#include "tests/support/temp_dir.h"
 #include "thaw/agent/v1/manifest.pb.h"
 
 namespace thaw::testing {
-
-// A directory that goes with the object.
-class TempDir {
- public:
-  TempDir();
-  ~TempDir();
-  TempDir(const TempDir&) = delete;
-  TempDir& operator=(const TempDir&) = delete;
-  const std::string& path() const { return path_; }
-  // Makes an empty directory in it.
-  std::string Sub(const std::string& name) const;
-
- private:
-  std::string path_;
-};
 
 void WriteFile(const std::string& path, const std::string& content);
 std::string ReadFile(const std::string& path);
