@@ -61,8 +61,9 @@ class InvokerServiceTest : public ::testing::Test {
       part.mutable_start()->mutable_function()->set_id("fn");
       return stream->Write(part);
     }
-    bool Send(std::size_t bytes) {
+    bool Send(std::size_t bytes, bool last = false) {
       v1::InvokeStreamRequest part;
+      part.set_last(last);
       part.set_chunk(std::string(bytes, 'x'));
       return stream->Write(part);
     }
@@ -183,7 +184,7 @@ TEST_F(InvokerServiceTest, StreamBelowTheLeastPaceIsCutOffThoughItIsNeverSilentF
 TEST_F(InvokerServiceTest, CallThatIsWholeMayTakeLongerThanTheLimit) {
   Stream whole(*invoker_stub_);
   ASSERT_TRUE(whole.Start());
-  ASSERT_TRUE(whole.Send(10));
+  ASSERT_TRUE(whole.Send(10, /*last=*/true));
   whole.stream->WritesDone();
   ASSERT_TRUE(Eventually([this] { return agents_.nodes().size() == 1; }));
   clock_.Advance(3 * kReadLimit);
@@ -196,10 +197,30 @@ TEST_F(InvokerServiceTest, CallThatIsWholeMayTakeLongerThanTheLimit) {
   EXPECT_EQ(body, "pong");
 }
 
+// A client of before `last`: after the moment in which the end of a connection would have shown.
+TEST_F(InvokerServiceTest, StreamThatIsNotMarkedAsWholeIsCalledAMomentLater) {
+  Stream unmarked(*invoker_stub_);
+  ASSERT_TRUE(unmarked.Start());
+  ASSERT_TRUE(unmarked.Send(10));
+  unmarked.stream->WritesDone();
+  // The server sets its timer on the clock when it has read the end: before that there is nothing to advance to.
+  ASSERT_TRUE(Eventually([this] {
+    clock_.Advance(absl::Milliseconds(1));
+    return agents_.nodes().size() == 1;
+  }));
+  agents_.Answer(WarmAnswer("pong"));
+  v1::InvokeStreamResponse part;
+  std::string body;
+  while (unmarked.stream->Read(&part)) body += part.chunk();
+  EXPECT_TRUE(unmarked.Finish().ok());
+  EXPECT_EQ(body, "pong");
+}
+
 TEST_F(InvokerServiceTest, CallerThatNeverReadsItsAnswerIsCutOff) {
   constexpr std::size_t kAnswer = 16 * kMiB;
   Stream deaf(*invoker_stub_);
   ASSERT_TRUE(deaf.Start());
+  ASSERT_TRUE(deaf.Send(0, /*last=*/true));
   deaf.stream->WritesDone();
   ASSERT_TRUE(Eventually([this] { return agents_.nodes().size() == 1; }));
   agents_.Answer(WarmAnswer(std::string(kAnswer, 'x')));
