@@ -85,7 +85,7 @@ TEST_F(FunctionFaultTest, FunctionThatHangs_TimesOut_AndIsReplaced) {
   const Answer answer = cluster().Invoke(id, "hang");
   EXPECT_TRUE(Is(answer.status, StatusCode::kDeadlineExceeded, reason::kFunctionTimeout));
   // Who it was, how long it had, and where to look.
-  for (const char* said : {"native", "1s", "thaw logs"}) {
+  for (const char* said : {"function FunctionThat", "1s", "thaw logs"}) {
     EXPECT_TRUE(absl::StrContains(answer.status.message(), said)) << said << ": " << answer.status;
   }
   EXPECT_EQ(Outcomes("timed_out"), timed_out + 1);
@@ -118,7 +118,7 @@ TEST_F(FunctionFaultTest, FunctionThatAnswersGarbage_IsABadAnswer_AndReplaced) {
   const double broken = Outcomes("broken");
   const Answer answer = cluster().Invoke(id, "garbage");
   EXPECT_TRUE(Is(answer.status, StatusCode::kInternal, reason::kFunctionBadAnswer));
-  for (const char* said : {"native", "not HTTP", "thaw logs"}) {
+  for (const char* said : {"function FunctionThat", "not HTTP", "thaw logs"}) {
     EXPECT_TRUE(absl::StrContains(answer.status.message(), said)) << said << ": " << answer.status;
   }
   EXPECT_EQ(Post("/invoke/" + id, "garbage").status, 502);
